@@ -1,0 +1,1 @@
+"""Alphintra: a self-hosted trading platform."""
