@@ -1,0 +1,150 @@
+"""Durable consumers: an event has its effect once, however often it is delivered.
+
+A handler's writes and the inbox row that remembers the event commit together. An event that keeps failing is
+parked in the dead letters after `TRIES_MAX` tries, so that it does not block those behind it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.msg import Msg
+from prometheus_client import Counter
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from alphintra.core.errors import Problem, Unavailable
+from alphintra.platform import correlation
+from alphintra.platform.bus import Bus, BusUnavailable
+from alphintra.platform.database import Base, Database, Timestamp
+from alphintra.platform.events import ReceivedEvent, Topic, decode_batch
+
+TRIES_MAX = 5
+FETCH_MESSAGES = 16
+FETCH_WAIT_S = 1.0
+RETRY_S = 0.5
+
+HANDLED = Counter("alphintra_events_handled_total", "Events that a consumer handled", ["consumer"])
+PARKED = Counter("alphintra_events_parked_total", "Events sent to the dead letters", ["consumer"])
+log = structlog.get_logger(__name__)
+
+EventHandler = Callable[[AsyncSession, ReceivedEvent], Awaitable[None]]
+
+
+class InboxRow(Base):
+    """An event that a consumer has dealt with."""
+
+    __tablename__ = "inbox"
+    __table_args__ = {"schema": "platform"}  # noqa: RUF012
+
+    consumer: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    handled_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class DeadLetter(Base):
+    """A message that could not be handled, kept as it came until an administrator decides."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = {"schema": "platform"}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    consumer: Mapped[str]
+    topic: Mapped[str]
+    body: Mapped[str]
+    error: Mapped[str]
+    parked_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """A named reader of topics. The name is the identity of its position and of its inbox."""
+
+    name: str
+    topics: tuple[Topic, ...]
+    handle: EventHandler
+
+
+async def run_consumer(
+    consumer: Consumer, database: Database, bus: Bus, stop: asyncio.Event
+) -> None:
+    """Feed the consumer until `stop` is set; outlives restarts of the database and of the bus."""
+    while not stop.is_set():
+        try:
+            subscription = await bus.pull(consumer.name, list(consumer.topics))
+            while not stop.is_set():
+                try:
+                    messages = await subscription.fetch(FETCH_MESSAGES, timeout=FETCH_WAIT_S)
+                except (TimeoutError, nats.errors.TimeoutError):
+                    continue
+                for message in messages:
+                    await _handle_message(consumer, database, message)
+                    await message.ack()
+        except (BusUnavailable, Unavailable, nats.errors.Error, OSError) as error:
+            log.warning("consumer_interrupted", consumer=consumer.name, error=str(error))
+            await asyncio.sleep(RETRY_S)
+
+
+async def _handle_message(consumer: Consumer, database: Database, message: Msg) -> None:
+    try:
+        events = decode_batch(message.data)
+    except msgspec.DecodeError as error:
+        await _park(consumer, database, message.subject, message.data, error)
+        return
+    for event in events:
+        await _handle_event(consumer, database, message.subject, event)
+
+
+async def _handle_event(
+    consumer: Consumer, database: Database, topic: str, event: ReceivedEvent
+) -> None:
+    correlation.begin(event.correlationid)
+    for attempt in range(1, TRIES_MAX + 1):
+        try:
+            async with database.transaction() as session:
+                if await first_time(session, consumer.name, event.id):
+                    await consumer.handle(session, event)
+        except Unavailable:
+            raise  # not the event's fault: it is delivered again once the dependency is back
+        except (Problem, ValueError, LookupError, TypeError, ArithmeticError) as error:
+            if attempt == TRIES_MAX:
+                await _park(consumer, database, topic, msgspec.json.encode([event]), error)
+                return
+            await asyncio.sleep(0.05 * 2**attempt)
+        else:
+            HANDLED.labels(consumer.name).inc()
+            return
+
+
+async def first_time(session: AsyncSession, consumer: str, event_id: UUID) -> bool:
+    """Note in this transaction that `consumer` has seen the event; say whether it is new to it."""
+    result = await session.execute(
+        insert(InboxRow)
+        .values(consumer=consumer, event_id=event_id)
+        .on_conflict_do_nothing()
+        .returning(InboxRow.event_id)
+    )
+    return result.first() is not None
+
+
+async def _park(
+    consumer: Consumer, database: Database, topic: str, body: bytes, error: Exception
+) -> None:
+    log.error("event_parked", consumer=consumer.name, topic=topic, error=str(error))
+    PARKED.labels(consumer.name).inc()
+    async with database.transaction() as session:
+        await session.execute(
+            insert(DeadLetter).values(
+                consumer=consumer.name,
+                topic=topic,
+                body=body.decode(errors="backslashreplace"),
+                error=f"{type(error).__name__}: {error}",
+            )
+        )

@@ -1,0 +1,114 @@
+"""Who is calling and what they may do. Every route says so; a test walks the routes and fails on silence.
+
+@router.get("/orders")
+async def list_orders(caller: Annotated[Principal, requires(Permission.ORDERS_READ)]) -> ...
+
+@router.get("/auth/jwks", dependencies=[public()])
+async def jwks() -> ...
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from alphintra.core.errors import Forbidden
+from alphintra.core.ids import ApiKeyId, SessionId, UserId
+
+
+class Permission(StrEnum):
+    """One thing that a caller may be allowed to do. API keys carry a subset of their owner's."""
+
+    PROFILE_READ = "profile:read"
+    PROFILE_WRITE = "profile:write"
+    API_KEYS_MANAGE = "api-keys:manage"
+    SESSIONS_MANAGE = "sessions:manage"
+    ORDERS_READ = "orders:read"
+    ORDERS_WRITE = "orders:write"
+    PORTFOLIO_READ = "portfolio:read"
+    RISK_WRITE = "risk:write"
+    SIGNALS_WRITE = "signals:write"
+    MARKET_READ = "market:read"
+    MARKET_WRITE = "market:write"
+    PLATFORM_HALT = "platform:halt"
+    PLATFORM_READ = "platform:read"
+    USERS_MANAGE = "users:manage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """The authenticated caller. Exactly one of `session_id` and `api_key_id` is set."""
+
+    user_id: UserId
+    permissions: frozenset[Permission]
+    roles: frozenset[str] = frozenset()
+    session_id: SessionId | None = None
+    api_key_id: ApiKeyId | None = None
+    plan: str = "default"
+
+
+class Authenticator(Protocol):
+    """What turns credentials into a principal; identity provides it, the gateway installs it."""
+
+    async def authenticate(self, connection: HTTPConnection) -> Principal:
+        """Return who is calling.
+
+        Raises:
+            NotAuthenticated: no credentials, or none that hold.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a route demands: nothing (`is_public`), or all of `permissions`."""
+
+    permissions: frozenset[Permission] = frozenset()
+    is_public: bool = False
+
+
+def requires(*permissions: Permission) -> Any:  # `Depends` is typed `Any` by FastAPI
+    """Declare that a route needs a caller with all these permissions; injects the `Principal`."""
+    needed = frozenset(permissions)
+
+    async def check(connection: HTTPConnection) -> Principal:
+        authenticator = cast(Authenticator, connection.app.state.authenticator)
+        principal = await authenticator.authenticate(connection)
+        if missing := needed - principal.permissions:
+            raise Forbidden(
+                f"this needs the permission {', '.join(sorted(missing))}", missing=sorted(missing)
+            )
+        connection.state.principal = principal
+        return principal
+
+    return Depends(_declared(check, Access(permissions=needed)))
+
+
+def public() -> Any:  # `Depends` is typed `Any` by FastAPI
+    """Declare that anyone may call a route."""
+
+    async def check() -> None:
+        return None
+
+    return Depends(_declared(check, Access(is_public=True)))
+
+
+def _declared(
+    check: Callable[..., Awaitable[object]], access: Access
+) -> Callable[..., Awaitable[object]]:
+    check.__dict__["access"] = access
+    return check
+
+
+def declared_access(
+    dependant: Any,
+) -> Access | None:  # FastAPI's `Dependant`, which it does not export
+    """Return what a route's dependency tree declares, or `None` where it is silent."""
+    for sub in dependant.dependencies:
+        access = getattr(sub.call, "access", None) or declared_access(sub)
+        if isinstance(access, Access):
+            return access
+    return None

@@ -1,0 +1,125 @@
+"""Configuration: environment over secrets folder over file over Google Secret Manager over default.
+
+Every setting is `ALPHINTRA_<NAME>` in the environment, a file of that name (without the prefix) in the
+folder that `ALPHINTRA_SECRETS_DIR` names, or a key in the TOML file that `ALPHINTRA_CONFIG_FILE` names.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    GoogleSecretManagerSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "ALPHINTRA_"
+
+
+def _split(value: object) -> object:
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """All settings of the product. A wrong value stops the start with its name and the reason."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="postgresql://user:password@host/name; empty: embedded server",
+    )
+    bus_url: SecretStr = Field(
+        default=SecretStr(""), description="nats://…; empty: embedded server"
+    )
+    cache_url: SecretStr = Field(
+        default=SecretStr("memory://"), description="memory:// or redis://host:port for rate limits"
+    )
+    master_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="32 bytes in URL-safe base64; encrypts secrets at rest; `up` makes one by itself",
+    )
+    environment: str = Field(default="development", description="a name for logs and traces")
+    host: str = Field(default="127.0.0.1", description="address that the HTTP server listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port of the HTTP server")
+    history_host: str = Field(
+        default="127.0.0.1", description="address of the gRPC history service"
+    )
+    history_port: int = Field(
+        default=50051, ge=0, le=65535, description="port of the gRPC history service"
+    )
+    desk_host: str = Field(
+        default="127.0.0.1", description="address under which other processes reach this desk"
+    )
+    public_url: str = Field(default="http://127.0.0.1:8000", description="what clients call us")
+    cors_origins: CommaSeparated = Field(
+        default_factory=list, description="origins that browsers may call from, comma separated"
+    )
+    trusted_proxies: CommaSeparated = Field(
+        default_factory=list, description="addresses whose X-Forwarded-For is believed"
+    )
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_format: str = Field(default="json", pattern="^(json|console)$")
+    otlp_endpoint: str = Field(
+        default="", description="OTLP/HTTP collector for traces; empty: none"
+    )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="bearer token for GET /metrics; empty: loopback callers only",
+    )
+    database_pool_size: int = Field(default=10, ge=1, le=200)
+    paper_cash: str = Field(default="100000", description="what a new paper account starts with")
+    paper_currency: str = Field(default="USD")
+    feed: str = Field(
+        default="simulator", pattern="^(simulator|none)$", description="default market feed"
+    )
+    feed_seed: int = Field(default=7, description="seed of the market simulator")
+    feed_silence_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="a feed without a tick for this long is stale and blocks orders",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if folder := os.environ.get(f"{PREFIX}SECRETS_DIR"):
+            sources.append(
+                SecretsSettingsSource(settings_cls, secrets_dir=Path(folder), env_prefix="")
+            )
+        if file := os.environ.get(f"{PREFIX}CONFIG_FILE"):
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(file)))
+        if project := os.environ.get(f"{PREFIX}GCP_PROJECT"):
+            sources.append(
+                GoogleSecretManagerSettingsSource(
+                    settings_cls, project_id=project, env_prefix=PREFIX
+                )
+            )
+        return tuple(sources)
+
+
+@lru_cache
+def load_settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()
