@@ -1,6 +1,6 @@
 """Child processes that end with their parent and are started again, within bounds, when they die.
 
-`Managed` keeps one process alive; `Crew` keeps our own Python processes (`alphintra serve …`) alive.
+`Managed` keeps one process alive, `Crew` our own Python processes (`alphintra serve …`).
 Nothing here waits for anything but the end of a process: the supervisor calls `tend` in its loop.
 
 The death of the parent reaches a child by `PR_SET_PDEATHSIG`. The kernel clears that setting when a
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def spawn(
             extra_groups=None if account is None else [],
             # Safe here: one call into a library that is loaded already, and CPython runs it after
             # setgroups, setgid and setuid.
-            preexec_fn=tie,  # noqa: PLW1509
+            preexec_fn=tie,
         )
     finally:
         if output is not None:
@@ -234,6 +235,35 @@ class Managed:
         self._start_again_at_s = now_s + delay_s
         return f"{self.name} {ended}; starting it again in {delay_s:.2g} s"
 
+    @property
+    def stop_attempts(self) -> int:
+        """How many signals there are to try, the last of them SIGKILL."""
+        return len(self._stop_steps)
+
+    def send_stop(self, attempt: int) -> float:
+        """Send the signal of this attempt; return how many seconds to wait for its effect."""
+        self._start_again_at_s = None
+        if self._process is None or self._process.poll() is not None:
+            return 0.0
+        step = self._stop_steps[min(attempt, len(self._stop_steps) - 1)]
+        self._process.send_signal(step.signal)
+        return step.grace_s
+
+    def wait(self, *, until_s: float) -> None:
+        """Wait for the end of the process, at most until a monotonic time in seconds."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(max(0.0, until_s - time.monotonic()))
+
+    def bury(self) -> None:
+        """Kill what the process left behind in its session and forget it."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
     def check_started(self) -> None:
         """Refuse to wait longer for a process that is gone.
 
@@ -251,39 +281,13 @@ class Managed:
 
 def stop_all(processes: Sequence[Managed]) -> None:
     """End all of them at once: each signal goes to all before anyone waits."""
-    steps = max((len(managed._stop_steps) for managed in processes), default=0)
-    for index in range(steps):
-        waits: list[tuple[subprocess.Popen[bytes], float]] = []
-        for managed in processes:
-            managed._start_again_at_s = None
-            process = managed._process
-            if process is None or process.poll() is not None:
-                continue
-            step = managed._stop_steps[min(index, len(managed._stop_steps) - 1)]
-            process.send_signal(step.signal)
-            waits.append((process, time.monotonic() + step.grace_s))
-        for process, until_s in waits:
-            _wait(process, until_s=until_s)
+    for attempt in range(max((managed.stop_attempts for managed in processes), default=0)):
+        signalled = [(managed, managed.send_stop(attempt)) for managed in processes]
+        now_s = time.monotonic()
+        for managed, grace_s in signalled:
+            managed.wait(until_s=now_s + grace_s)
     for managed in processes:
-        if (process := managed._process) is not None:
-            # Whatever the process left in its session goes with it.
-            _kill_group(process.pid)
-            process.wait()
-            managed._process = None
-
-
-def _wait(process: subprocess.Popen[bytes], *, until_s: float) -> None:
-    try:
-        process.wait(max(0.0, until_s - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
+        managed.bury()
 
 
 def describe_end(code: int | None) -> str:
@@ -349,10 +353,8 @@ class _PythonProcess:
     def open_gate(self) -> None:
         self._gate_is_open = True
         if self._gate is not None:
-            try:
+            with suppress(BrokenPipeError):  # it died; `tend` sees that
                 os.write(self._gate, b"1")
-            except BrokenPipeError:
-                pass  # it died; `tend` sees that
             os.close(self._gate)
             self._gate = None
 
@@ -402,9 +404,10 @@ class Crew:
             raise ValueError(f"there is a process {name!r} already")
         log = None if self._log_dir is None else self._log_dir / f"{name}.log"
         member = _PythonProcess(name, arguments, self._environment, log)
-        member._gate_is_open = self._gate_is_open
         self._members[name] = member
         member.managed.start()
+        if self._gate_is_open:
+            member.open_gate()
 
     def open_gate(self) -> None:
         """Let the processes begin their work; those started later do not wait at all."""
@@ -446,7 +449,6 @@ class Crew:
 
     def stop(self) -> None:
         """End all of them: SIGTERM, then SIGKILL for those that do not listen."""
-        # A process that still waits at its gate would otherwise wait on while it is told to stop.
         stop_all([member.managed for member in self._members.values()])
         for member in self._members.values():
             member.close()
