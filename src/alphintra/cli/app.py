@@ -1,0 +1,106 @@
+"""The tree of commands. A group is a module of its own; this one holds what stands alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alphintra.cli import market, orders, portfolio, users
+from alphintra.cli.output import JsonOption, UrlOption, show_json
+from alphintra.cli.roles import ROLES
+
+# No rich in the help texts: it takes half a second to import, and help should be there at once.
+app = typer.Typer(
+    help="Alphintra: research, backtest, paper-trade and trade live. Start with: alphintra up",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(users.app, name="user")
+app.add_typer(market.app, name="market")
+app.add_typer(orders.app, name="order")
+app.add_typer(portfolio.positions_app, name="positions")
+app.add_typer(portfolio.portfolio_app, name="portfolio")
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder that keeps everything; has a default.")
+]
+
+
+@app.command()
+def up(
+    data: DataOption = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the HTTP server.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address that it listens on.")] = "127.0.0.1",
+    demo: Annotated[bool, typer.Option(help="Make a demo user and demo prices.")] = True,
+    verbose: Annotated[bool, typer.Option(help="Print the logs here.")] = False,
+) -> None:
+    """Start everything on this machine.
+
+    Database, bus, API, desk and market feed, in one process tree; Ctrl-C stops it.
+    """
+    from alphintra.cli.up import UpOptions, run_up
+    from alphintra.platform.embedded import default_data_dir
+
+    options = UpOptions(
+        data_dir=data or default_data_dir(), host=host, port=port, demo=demo, verbose=verbose
+    )
+    raise typer.Exit(run_up(options))
+
+
+@app.command()
+def serve(
+    roles: Annotated[
+        list[str], typer.Argument(help=f"Which parts: {', '.join(ROLES)}.", metavar="ROLE…")
+    ],
+) -> None:
+    """Run some parts in this process, for servers.
+
+    What needs a database and a bus finds them by its settings.
+    """
+    from alphintra.cli.serve import run
+
+    run(roles)
+
+
+@app.command()
+def migrate(data: DataOption = None) -> None:
+    """Bring the database to this version."""
+    from alphintra.cli.local import local_settings
+    from alphintra.platform import migrations
+
+    migrations.upgrade(local_settings(data).database_url.get_secret_value())
+    print("The database has the tables of this version.")
+
+
+@app.command()
+def doctor(data: DataOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
+    """Say what is wrong here, and what to do."""
+    from alphintra.cli.doctor import examine, print_findings
+
+    findings = examine(data_dir=data, url=url)
+    if json:
+        show_json([finding.as_json() for finding in findings])
+    else:
+        print_findings(findings)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP API."""
+    from alphintra.gateway import openapi_document
+
+    show_json(openapi_document())
+
+
+@app.command()
+def version(json: JsonOption = False) -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    number = installed("alphintra")
+    if json:
+        show_json({"version": number})
+    else:
+        print(number)

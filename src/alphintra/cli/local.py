@@ -1,0 +1,41 @@
+"""Settings of commands that work on the database itself rather than over HTTP."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alphintra.cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from alphintra.platform.settings import Settings
+
+
+def local_settings(data_dir: Path | None) -> "Settings":
+    """Return the settings, with the database and the bus of a running `alphintra up`.
+
+    A database that the settings name wins, unless the folder was asked for with --data.
+
+    Raises:
+        CommandFailed: nothing is configured and nothing is running.
+    """
+    from pydantic import SecretStr
+
+    from alphintra.platform.embedded import default_data_dir, running_on
+    from alphintra.platform.settings import load_settings
+
+    settings = load_settings()
+    if settings.database_url.get_secret_value() and data_dir is None:
+        return settings
+    folder = data_dir or default_data_dir()
+    occupant = running_on(folder)
+    if occupant is None or not occupant.database_url:
+        raise CommandFailed(
+            f"no database: ALPHINTRA_DATABASE_URL is not set and nothing runs on {folder}",
+            code="no_database",
+            advice="Start it with: alphintra up\nor name its folder with --data.",
+        )
+    return settings.model_copy(
+        update={
+            "database_url": SecretStr(occupant.database_url),
+            "bus_url": SecretStr(occupant.bus_url),
+        }
+    )
