@@ -306,9 +306,13 @@ class _PythonProcess:
     """One `python -m alphintra …` with its gate and its sign of readiness."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        environment: Mapping[str, str],
+        log: Path | None,
     ) -> None:
-        self._arguments = tuple(arguments)
+        self._argv = tuple(argv)
         self._environment = environment
         self._log = log
         self._gate: int | None = None
@@ -330,7 +334,7 @@ class _PythonProcess:
         os.set_blocking(ready_read, False)
         try:
             process = spawn(
-                (sys.executable, "-m", "alphintra", *self._arguments),
+                self._argv,
                 environment={
                     **self._environment,
                     GATE_VARIABLE: str(gate_read),
@@ -386,13 +390,22 @@ class Crew:
     container image does.
     """
 
-    def __init__(self, *, environment: Mapping[str, str], log_dir: Path | None) -> None:
-        """Take the environment of the children whole; addresses and secrets travel in it, not in
-        their arguments, which every user of the machine can list.
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str],
+        log_dir: Path | None,
+        program: Sequence[str | Path] = (sys.executable, "-m", "alphintra"),
+    ) -> None:
+        """Prepare to start processes that share an environment.
 
         Args:
+            environment: all of it. Addresses and secrets travel here, not in the arguments, which
+                every user of the machine can list.
             log_dir: folder for `<name>.log`; `None` passes their output through to ours.
+            program: what the arguments of `start` are appended to.
         """
+        self._program = tuple(program)
         self._environment = dict(environment)
         self._log_dir = log_dir
         self._members: dict[str, _PythonProcess] = {}
@@ -403,7 +416,9 @@ class Crew:
         if name in self._members:
             raise ValueError(f"there is a process {name!r} already")
         log = None if self._log_dir is None else self._log_dir / f"{name}.log"
-        member = _PythonProcess(name, arguments, self._environment, log)
+        member = _PythonProcess(
+            name, (*self._program, *arguments), self._environment, log
+        )
         self._members[name] = member
         member.managed.start()
         if self._gate_is_open:

@@ -114,7 +114,9 @@ class NatsServer:
     def _answers(self, port: int) -> bool:
         """Whether our own server, and not a stranger on the port, greets there."""
         try:
-            with socket.create_connection((HOST, port), timeout=_INFO_TIMEOUT_S) as connection:
+            with socket.socket() as connection:
+                connection.settimeout(_INFO_TIMEOUT_S)
+                connection.connect((HOST, port))
                 greeting = connection.recv(4096)
         except OSError:
             return False

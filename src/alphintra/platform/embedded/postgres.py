@@ -250,20 +250,20 @@ class PostgresServer:
             )
 
     def _end_orphan(self) -> None:
-        """Wait for a server that outlived a killed supervisor, and drop its stale pid file.
+        """Wait for a server that outlived a killed supervisor, and drop its stale lock files.
 
-        We hold the folder's lock, so whatever still runs there is about to end. A pid file that
-        names a process which is something else (after a reboot numbers are given anew) would
+        We hold the folder's lock, so whatever still runs there is about to end. Lock files that
+        name a process which is something else (after a reboot numbers are given anew) would
         otherwise keep PostgreSQL from starting for ever.
         """
         pid_file = self._data / "postmaster.pid"
-        try:
-            pid = int(pid_file.read_text().splitlines()[0])
-        except FileNotFoundError:
-            return
-        except (ValueError, IndexError):
-            pid_file.unlink()
-            return
+        pid = _first_number(pid_file)
+        if pid is not None:
+            self._wait_for_end(pid)
+        for stale in (pid_file, *self._socket_folder.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
+
+    def _wait_for_end(self, pid: int) -> None:
         give_up_s = time.monotonic() + _ORPHAN_GRACE_S
         sign = signal.SIGINT
         while self._is_our_server(pid):
@@ -278,7 +278,6 @@ class PostgresServer:
             if time.monotonic() > give_up_s - _ORPHAN_GRACE_S / 3:
                 sign = signal.SIGQUIT
             time.sleep(0.05)
-        pid_file.unlink(missing_ok=True)
 
     def _is_our_server(self, pid: int) -> bool:
         try:
@@ -286,6 +285,13 @@ class PostgresServer:
             return Path(f"/proc/{pid}/cwd").readlink() == self._data.resolve()
         except OSError:
             return False
+
+
+def _first_number(file: Path) -> int | None:
+    try:
+        return int(file.read_text().splitlines()[0])
+    except (FileNotFoundError, ValueError, IndexError):
+        return None
 
 
 def _fingerprint(*passwords: str) -> str:
