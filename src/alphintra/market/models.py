@@ -1,8 +1,8 @@
 """The tables of market data.
 
-`candles` is partitioned by year and `ticks` by month of their time; `partitions.py` makes the pieces
-on demand, and a default partition takes what comes before its piece exists. Volumes and sizes get more
-digits than prices: penny coins trade in trillions.
+`candles` is partitioned by year and `ticks` by month of their time; `partitions.py` makes the
+pieces on demand, and a default partition takes what comes before its piece exists. Volumes and
+sizes get more digits than prices: penny coins trade in trillions.
 """
 
 from datetime import datetime

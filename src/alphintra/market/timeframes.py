@@ -1,6 +1,7 @@
 """Timeframes: how long a candle is and where the next one begins.
 
-Candles up to a day lie on a grid from the UNIX epoch, UTC; weeks begin on Monday, months on the 1st.
+Candles up to a day lie on a grid from the UNIX epoch, UTC; weeks begin on Monday, months on the
+1st.
 """
 
 from datetime import datetime, timedelta
