@@ -43,7 +43,7 @@ class MarketSimulator:
     @property
     def open_orders(self) -> int:
         """How many orders are open."""
-        return int(self._book.state[0]["open_orders"])
+        return int(self._book.state["open_orders"].item())
 
     def submit(
         self,
@@ -176,7 +176,7 @@ class MarketSimulator:
         ask_lots: int = UNKNOWN_SIZE,
     ) -> list[Event]:
         """The best bid and ask change; `NO_PRICE` where nobody is. See `steps.on_quote`."""
-        _check_prices(*(price for price in (bid_ticks, ask_ticks) if price != NO_PRICE))
+        _check_prices(bid_ticks, ask_ticks)
         _check_sizes(bid_lots, ask_lots)
         count = steps.on_quote(self._book, bid_ticks, ask_ticks, bid_lots, ask_lots, ts_ns)
         return self._events() if count else []
@@ -184,6 +184,8 @@ class MarketSimulator:
     def on_trade(self, price_ticks: int, size_lots: int, *, ts_ns: int) -> list[Event]:
         """Somebody traded. See `steps.on_trade`."""
         _check_prices(price_ticks)
+        if price_ticks == NO_PRICE:
+            raise ValueError("a print has a price")
         _check_sizes(size_lots)
         count = steps.on_trade(self._book, price_ticks, size_lots, ts_ns)
         return self._events() if count else []
@@ -205,6 +207,8 @@ class MarketSimulator:
             ValueError: open or close outside low and high, or an end before the beginning.
         """
         _check_prices(low_ticks, high_ticks)
+        if low_ticks == NO_PRICE:
+            raise ValueError("a bar has prices")
         _check_sizes(volume_lots)
         if not (
             low_ticks <= min(open_ticks, close_ticks)
@@ -228,7 +232,7 @@ class MarketSimulator:
             self._book = layout.grown(self._book, 2 * capacity)
 
     def _events(self) -> list[Event]:
-        count = int(self._book.state[0]["events"])
+        count = self._book.state["events"].item()
         return [Event(*row) for row in self._book.events[:count].tolist()]
 
 
@@ -256,12 +260,12 @@ def _check_terms(
     trails = (trail_ticks > 0) + (trail_bps > 0)
     if trails != (kind == Kind.TRAILING_STOP):
         raise ValueError("a trailing stop, and only it, trails by ticks or by basis points")
-    _check_prices(*(p for p in (limit_price_ticks, stop_price_ticks) if p != NO_PRICE))
+    _check_prices(limit_price_ticks, stop_price_ticks)
 
 
 def _check_prices(*prices_ticks: int) -> None:
     for price in prices_ticks:
-        if not -MAGNITUDE_LIMIT < price < MAGNITUDE_LIMIT:
+        if not -MAGNITUDE_LIMIT < price < MAGNITUDE_LIMIT and price != NO_PRICE:
             raise ValueError(f"a price of {price} ticks is out of range")
 
 

@@ -22,9 +22,9 @@ from alphintra.trading.paper_terms import (
     KINDS,
     LIFETIMES,
     ROWS,
+    Terms,
     bar_end_ns,
     change_refusal_of,
-    refusal_of,
     show_bar,
     show_quote,
     show_trade,
@@ -48,7 +48,7 @@ from alphintra.trading.venue import (
 #: What comes within this part (1/n) of a bar's length after its open counts as coming at the open.
 _OPENING_SHARE: Final = 20
 
-_CANCEL_REASONS: Final = {
+_CANCEL_REASONS: Final[dict[int, CancelReason]] = {
     Reason.REQUESTED: CancelReason.REQUESTED,
     Reason.IMMEDIATE_OR_CANCEL: CancelReason.IMMEDIATE_OR_CANCEL,
     Reason.FILL_OR_KILL: CancelReason.FILL_OR_KILL,
@@ -168,10 +168,10 @@ class PaperVenue:
 
         An order that rests gives no event; a refused one gives exactly `VenueRejected`.
         """
-        if refusal := self._refusal_of(order):
-            return [_rejected(order.order_id, refusal, order.accepted_ns)]
-        market, instrument, simulator = self._market_of(order.symbol)
-        terms = terms_of(order, instrument)
+        terms = self._admit(order)
+        if isinstance(terms, VenueRefusal):
+            return [_rejected(order.order_id, terms, order.accepted_ns)]
+        market, _, simulator = self._market_of(order.symbol)
         handle, events = simulator.submit(
             ROWS[order.side],
             KINDS[order.type],
@@ -201,10 +201,10 @@ class PaperVenue:
         Returns:
             Nothing, or `VenueRejected` when the order cannot be in the market.
         """
-        if refusal := self._refusal_of(order):
-            return [_rejected(order.order_id, refusal, order.accepted_ns)]
+        terms = self._admit(order)
+        if isinstance(terms, VenueRefusal):
+            return [_rejected(order.order_id, terms, order.accepted_ns)]
         market, instrument, simulator = self._market_of(order.symbol)
-        terms = terms_of(order, instrument)
         mark = NO_PRICE if order.water_mark is None else instrument.price_ticks(order.water_mark)
         handle = simulator.restore(
             ROWS[order.side],
@@ -249,9 +249,9 @@ class PaperVenue:
         market, opened = place
         instrument, simulator = _tools(market)
         order = msgspec.structs.replace(order, filled_quantity=opened.filled)
-        if refusal := change_refusal_of(opened.order, order) or refusal_of(order, instrument):
-            return [_rejected(order.order_id, refusal, now_ns)]
-        terms = terms_of(order, instrument)
+        terms = change_refusal_of(opened.order, order) or terms_of(order, instrument)
+        if isinstance(terms, VenueRefusal):
+            return [_rejected(order.order_id, terms, now_ns)]
         outcome, events = simulator.modify(
             opened.handle,
             KINDS[order.type],
@@ -312,13 +312,13 @@ class PaperVenue:
                 found += self._translate(market, simulator.expire(now_ns))
         return found
 
-    def _refusal_of(self, order: VenueOrder) -> VenueRefusal | None:
+    def _admit(self, order: VenueOrder) -> Terms | VenueRefusal:
         instrument = self._instrument_of(order.symbol)
         if instrument is None:
             return VenueRefusal.INSTRUMENT_UNKNOWN
         if order.order_id in self._places:
             return VenueRefusal.ORDER_EXISTS
-        return refusal_of(order, instrument)
+        return terms_of(order, instrument)
 
     def _instrument_of(self, symbol: str) -> Instrument | None:
         """Return the instrument; while orders are open, as it was when the first of them came.
@@ -366,21 +366,22 @@ class PaperVenue:
             opened = market.orders[event.handle]
             order_id = opened.order.order_id
             ts_ns = max(event.ts_ns, opened.changed_ns)
-            match EventKind(event.kind):
-                case EventKind.FILL:
-                    fill = self._fill(market, opened, event, ts_ns)
-                    if opened.filled == opened.order.quantity:
-                        self._close(market, opened)
-                    yield fill
-                case EventKind.TRIGGERED:
-                    yield VenueTriggered(order_id=order_id, ts_ns=ts_ns)
-                case EventKind.CANCELED:
+            if event.kind == EventKind.FILL:
+                fill = self._fill(market, opened, event, ts_ns)
+                if opened.filled == opened.order.quantity:
                     self._close(market, opened)
-                    reason = _CANCEL_REASONS[Reason(event.reason)]
-                    yield VenueCanceled(order_id=order_id, reason=reason, ts_ns=ts_ns)
-                case EventKind.EXPIRED:
-                    self._close(market, opened)
-                    yield VenueExpired(order_id=order_id, ts_ns=ts_ns)
+                yield fill
+            elif event.kind == EventKind.TRIGGERED:
+                yield VenueTriggered(order_id=order_id, ts_ns=ts_ns)
+            elif event.kind == EventKind.CANCELED:
+                self._close(market, opened)
+                reason = _CANCEL_REASONS[event.reason]
+                yield VenueCanceled(order_id=order_id, reason=reason, ts_ns=ts_ns)
+            elif event.kind == EventKind.EXPIRED:
+                self._close(market, opened)
+                yield VenueExpired(order_id=order_id, ts_ns=ts_ns)
+            else:
+                raise RuntimeError(f"the simulator emitted an event of unknown kind {event.kind}")
 
     def _fill(self, market: _Market, opened: _Open, event: Event, ts_ns: int) -> VenueFill:
         instrument, _ = _tools(market)

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from alphintra.core import money
 from alphintra.core.clock import NS_PER_SECOND, to_datetime
 from alphintra.core.instruments import Instrument
 from alphintra.core.market_data import Bar, Quote, Trade
@@ -24,7 +25,7 @@ from alphintra.engine import (
 from alphintra.engine import Side as Row
 from alphintra.trading.venue import VenueOrder, VenueRefusal
 
-_BPS_PER_PERCENT: Final = 100
+_PERCENT_PER_BPS: Final = Decimal("0.01")
 
 ROWS: Final = {Side.BUY: Row.BUY, Side.SELL: Row.SELL}
 KINDS: Final = {
@@ -41,6 +42,8 @@ LIFETIMES: Final = {
     TimeInForce.IOC: Lifetime.IOC,
     TimeInForce.FOK: Lifetime.FOK,
 }
+_LIMITED: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+_STOPPED: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 _TIMED: Final = frozenset({TimeInForce.DAY, TimeInForce.GTD})
 _TIMEFRAME_S: Final = {
     "1s": 1,
@@ -68,13 +71,29 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     expires_ns: int
 
 
-def refusal_of(order: VenueOrder, instrument: Instrument) -> VenueRefusal | None:
-    """Return the first rule that the order's terms break, if any."""
-    return (
-        _quantity_refusal(order, instrument)
-        or _prices_refusal(order, instrument)
-        or _trail_refusal(order, instrument)
-        or _lifetime_refusal(order)
+def terms_of(order: VenueOrder, instrument: Instrument) -> Terms | VenueRefusal:
+    """Translate an order, or return the first rule that its terms break."""
+    lots = _lots_of(order, instrument)
+    if isinstance(lots, VenueRefusal):
+        return lots
+    limit_price_ticks = _ticks_of(order.price, order.type in _LIMITED, instrument)
+    if isinstance(limit_price_ticks, VenueRefusal):
+        return limit_price_ticks
+    stop_price_ticks = _ticks_of(order.stop_price, order.type in _STOPPED, instrument)
+    if isinstance(stop_price_ticks, VenueRefusal):
+        return stop_price_ticks
+    trail = _trail_of(order, instrument)
+    if isinstance(trail, VenueRefusal):
+        return trail
+    if refusal := _lifetime_refusal(order):
+        return refusal
+    return Terms(
+        lots=lots,
+        limit_price_ticks=limit_price_ticks,
+        stop_price_ticks=stop_price_ticks,
+        trail_ticks=trail[0],
+        trail_bps=trail[1],
+        expires_ns=NEVER_NS if order.expires_ns is None else order.expires_ns,
     )
 
 
@@ -90,73 +109,56 @@ def change_refusal_of(before: VenueOrder, after: VenueOrder) -> VenueRefusal | N
     return None if same else VenueRefusal.CHANGE_NOT_ALLOWED
 
 
-def terms_of(order: VenueOrder, instrument: Instrument) -> Terms:
-    """Translate an order that `refusal_of` has nothing against."""
-    trail_bps = 0
-    if order.trail_percent is not None:
-        trail_bps = int(order.trail_percent * _BPS_PER_PERCENT)
-    trail = order.trail_amount
-    return Terms(
-        lots=instrument.quantity_lots(order.quantity - order.filled_quantity),
-        limit_price_ticks=_ticks_or_none(order.price, instrument),
-        stop_price_ticks=_ticks_or_none(order.stop_price, instrument),
-        trail_ticks=0 if trail is None else instrument.price_ticks(trail),
-        trail_bps=trail_bps,
-        expires_ns=NEVER_NS if order.expires_ns is None else order.expires_ns,
-    )
+def _whole_steps(value: Decimal, step: Decimal) -> int | None:
+    """Return how many steps `value` is, or `None` when it lies between two."""
+    if not value.is_finite():
+        return None
+    count = money.steps(value, step)
+    return count if step * count == value else None
 
 
-def _ticks_or_none(price: Decimal | None, instrument: Instrument) -> int:
-    return NO_PRICE if price is None else instrument.price_ticks(price)
-
-
-def _quantity_refusal(order: VenueOrder, instrument: Instrument) -> VenueRefusal | None:
-    if not (order.quantity.is_finite() and instrument.quantity_is_on_lot(order.quantity)):
+def _lots_of(order: VenueOrder, instrument: Instrument) -> int | VenueRefusal:
+    """Return what remains of the order in lots."""
+    lots = _whole_steps(order.quantity, instrument.lot_size)
+    if lots is None:
         return VenueRefusal.QUANTITY_NOT_ON_LOT
-    lots = instrument.quantity_lots(order.quantity - order.filled_quantity)
+    if order.filled_quantity:
+        lots -= instrument.quantity_lots(order.filled_quantity)
     if lots <= 0:
         return VenueRefusal.QUANTITY_NOT_ABOVE_FILLED
-    return None if lots < MAGNITUDE_LIMIT else VenueRefusal.QUANTITY_OUT_OF_RANGE
+    return lots if lots < MAGNITUDE_LIMIT else VenueRefusal.QUANTITY_OUT_OF_RANGE
 
 
-def _prices_refusal(order: VenueOrder, instrument: Instrument) -> VenueRefusal | None:
-    has_limit, has_stop = order.price is not None, order.stop_price is not None
-    if order.type.has_limit > has_limit or order.type.has_stop > has_stop:
-        return VenueRefusal.PRICE_MISSING
-    if order.type.has_limit < has_limit or order.type.has_stop < has_stop:
+def _ticks_of(price: Decimal | None, is_needed: bool, instrument: Instrument) -> int | VenueRefusal:
+    if price is None:
+        return VenueRefusal.PRICE_MISSING if is_needed else NO_PRICE
+    if not is_needed:
         return VenueRefusal.PRICE_NOT_ALLOWED
-    for price in (order.price, order.stop_price):
-        if price is not None and (refusal := _price_refusal(price, instrument)):
-            return refusal
-    return None
-
-
-def _price_refusal(price: Decimal, instrument: Instrument) -> VenueRefusal | None:
-    if not (price.is_finite() and instrument.price_is_on_tick(price)):
+    ticks = _whole_steps(price, instrument.tick_size)
+    if ticks is None:
         return VenueRefusal.PRICE_NOT_ON_TICK
-    if not 0 < instrument.price_ticks(price) < MAGNITUDE_LIMIT:
-        return VenueRefusal.PRICE_OUT_OF_RANGE
-    return None
+    return ticks if 0 < ticks < MAGNITUDE_LIMIT else VenueRefusal.PRICE_OUT_OF_RANGE
 
 
-def _trail_refusal(order: VenueOrder, instrument: Instrument) -> VenueRefusal | None:
-    trails = (order.trail_amount is not None) + (order.trail_percent is not None)
-    if trails != (order.type is OrderType.TRAILING_STOP):
+def _trail_of(order: VenueOrder, instrument: Instrument) -> tuple[int, int] | VenueRefusal:
+    """Return the trail in ticks and in basis points; one of them is zero, or both."""
+    amount, percent = order.trail_amount, order.trail_percent
+    if order.type is not OrderType.TRAILING_STOP:
+        return (0, 0) if amount is None and percent is None else VenueRefusal.TRAIL_INVALID
+    if percent is None:
+        ticks = _ticks_of(amount, True, instrument)
+        return VenueRefusal.TRAIL_INVALID if isinstance(ticks, VenueRefusal) else (ticks, 0)
+    bps = _whole_steps(percent, _PERCENT_PER_BPS)
+    if amount is not None or bps is None or not 0 < bps <= BPS:
         return VenueRefusal.TRAIL_INVALID
-    if order.trail_amount is not None:
-        return _price_refusal(order.trail_amount, instrument)
-    if order.trail_percent is not None:
-        bps = order.trail_percent * _BPS_PER_PERCENT
-        if not bps.is_finite() or bps != int(bps) or not 0 < bps <= BPS:
-            return VenueRefusal.TRAIL_INVALID
-    return None
+    return 0, bps
 
 
 def _lifetime_refusal(order: VenueOrder) -> VenueRefusal | None:
     if order.time_in_force in _TIMED and order.expires_ns is None:
         return VenueRefusal.EXPIRY_MISSING
     rests = LIFETIMES[order.time_in_force] is Lifetime.REST
-    if order.post_only and not (rests and order.type.has_limit):
+    if order.post_only and not (rests and order.type in _LIMITED):
         return VenueRefusal.POST_ONLY_NOT_ALLOWED
     return None
 

@@ -147,7 +147,6 @@ class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True):
     def fee(self, *, quantity: Decimal, price: Decimal, liquidity: Liquidity) -> Decimal:
         """Return the fee of one fill, rounded once, half to even, to eight places."""
         bps = self.maker_bps if liquidity is Liquidity.MAKER else self.taker_bps
-        if not bps and not self.per_share:
-            return money.to_amount(self.minimum)
-        exact = money.multiply(quantity, price * bps / _BPS + self.per_share)
-        return exact if exact < 0 else max(exact, money.to_amount(self.minimum))
+        per_unit = price * bps / _BPS + self.per_share
+        fee = money.multiply(quantity, per_unit)
+        return max(fee, self.minimum) if self.minimum and fee >= 0 else fee
