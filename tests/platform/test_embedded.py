@@ -261,12 +261,20 @@ def test_start_that_died_while_making_the_database_is_made_good(folder: Path) ->
     assert not partial.exists()
 
 
-def test_lost_passwords_are_replaced(folder: Path) -> None:
+def test_lost_key_is_refused_until_the_user_gives_it_up(folder: Path) -> None:
     with EmbeddedServers(folder / "data", nats=False) as servers:
         write_rows(servers.start().database_url, count=1)
-    (folder / "data" / "embedded.json").unlink()
-    with EmbeddedServers(folder / "data", nats=False) as servers:
-        assert count_rows(servers.start().database_url) == 1
+    memory = folder / "data" / "embedded.json"
+    memory.unlink()
+    with pytest.raises(DataFolderDamaged, match="restore it from a backup"):
+        EmbeddedServers(folder / "data", nats=False).start()
+    memory.write_text("{}")
+    keys = []
+    for _ in range(2):
+        with EmbeddedServers(folder / "data", nats=False) as servers:
+            assert count_rows(servers.start().database_url) == 1
+            keys.append(servers.folder.memory.master_key)
+    assert keys[0] == keys[1]
 
 
 def test_damaged_memory_is_refused_and_named(folder: Path) -> None:

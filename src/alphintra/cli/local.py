@@ -37,5 +37,6 @@ def local_settings(data_dir: Path | None) -> "Settings":
         update={
             "database_url": SecretStr(occupant.database_url),
             "bus_url": SecretStr(occupant.bus_url),
+            "master_key": SecretStr(occupant.master_key),
         }
     )

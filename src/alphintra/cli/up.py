@@ -29,6 +29,7 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
 }
 
 DEFAULT_PORT = 8000
+HISTORY_PORT = 50051
 PORTS_TRIED = 100
 READY_TIMEOUT_S = 60.0
 STEP_TIMEOUT_S = 120.0
@@ -79,18 +80,14 @@ def _run(options: UpOptions) -> None:
         if port != options.port:
             _say(f"Port {options.port} is in use; taking {port}.")
         url = f"http://{_in_url(options.host)}:{port}"
-        environment = {
-            # A setting of the user's own beats what we would choose.
-            f"{_PREFIX}MASTER_KEY": servers.folder.memory.master_key,
-            f"{_PREFIX}PUBLIC_URL": url,
-            f"{_PREFIX}HISTORY_PORT": str(_free_port("127.0.0.1", 50051)),
-            **os.environ,
-            f"{_PREFIX}DATABASE_URL": database_url or endpoints.database_url,
-            f"{_PREFIX}BUS_URL": bus_url or endpoints.bus_url,
-            f"{_PREFIX}HOST": options.host,
-            f"{_PREFIX}PORT": str(port),
-            "PYTHONUNBUFFERED": "1",
-        }
+        environment = _environment(
+            options.host,
+            port,
+            url,
+            database_url=database_url or endpoints.database_url,
+            bus_url=bus_url or endpoints.bus_url,
+            master_key=_configured("MASTER_KEY") or servers.folder.memory.master_key,
+        )
         crew = Crew(
             environment=environment, log_dir=None if options.verbose else servers.folder.logs
         )
@@ -105,6 +102,7 @@ def _run(options: UpOptions) -> None:
                 http_url=url,
                 database_url=environment[f"{_PREFIX}DATABASE_URL"],
                 bus_url=environment[f"{_PREFIX}BUS_URL"],
+                master_key=environment[f"{_PREFIX}MASTER_KEY"],
             )
             login = _python(environment, _SEED, what="making demo data") if options.demo else ""
             _greet(options, servers, url, login, seconds=time.monotonic() - began_s)
@@ -192,18 +190,47 @@ def _greet(
     _say("\n".join(lines))
 
 
+def _environment(
+    host: str, port: int, url: str, *, database_url: str, bus_url: str, master_key: str
+) -> dict[str, str]:
+    """Return the environment of the children: ours, completed by what only we know."""
+    environment = {
+        # An empty variable, as compose files make them, is a variable that nobody set.
+        name: value
+        for name, value in os.environ.items()
+        if value or not name.startswith(_PREFIX)
+    }
+    environment |= {
+        f"{_PREFIX}DATABASE_URL": database_url,
+        f"{_PREFIX}BUS_URL": bus_url,
+        f"{_PREFIX}MASTER_KEY": master_key,
+        f"{_PREFIX}HOST": host,
+        f"{_PREFIX}PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if not _configured("PUBLIC_URL"):
+        environment[f"{_PREFIX}PUBLIC_URL"] = url
+    if not _configured("HISTORY_PORT"):
+        environment[f"{_PREFIX}HISTORY_PORT"] = str(_free_port("127.0.0.1", HISTORY_PORT))
+    return environment
+
+
 def _configured(name: str) -> str:
-    """Return a URL that the user configured, or nothing for the embedded server."""
+    """Return a setting that the user made anywhere, or nothing where it was left to us."""
     if value := os.environ.get(_PREFIX + name):
         return value
     if not any(os.environ.get(_PREFIX + source) for source in _OTHER_SOURCES):
         return ""
     # Only now, because reading those costs more to import than all the rest of the supervisor.
+    from pydantic import SecretStr
+
     from alphintra.platform.settings import load_settings
 
     settings = load_settings()
-    secret = settings.database_url if name == "DATABASE_URL" else settings.bus_url
-    return secret.get_secret_value()
+    if (field_name := name.lower()) not in settings.model_fields_set:
+        return ""
+    value = getattr(settings, field_name)
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _free_port(host: str, wanted: int) -> int:

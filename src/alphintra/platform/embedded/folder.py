@@ -78,6 +78,7 @@ class Occupant:
     http_url: str = ""
     database_url: str = ""
     bus_url: str = ""
+    master_key: str = ""
 
 
 class DataFolder:
@@ -155,8 +156,10 @@ class DataFolder:
             os.chown(outside, account.uid, account.gid)
         return outside
 
-    def describe(self, *, http_url: str = "", database_url: str = "", bus_url: str = "") -> None:
-        """Write into the lock who we are and where we can be reached."""
+    def describe(
+        self, *, database_url: str, bus_url: str, master_key: str, http_url: str = ""
+    ) -> None:
+        """Write into the lock who we are, and what other commands of our user need to join."""
         assert self._lock is not None
         occupant = Occupant(
             pid=os.getpid(),
@@ -164,6 +167,7 @@ class DataFolder:
             http_url=http_url,
             database_url=database_url,
             bus_url=bus_url,
+            master_key=master_key,
         )
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, json.dumps(asdict(occupant)).encode(), 0)
@@ -207,6 +211,12 @@ class DataFolder:
     def _load(self) -> None:
         file = self.path / "embedded.json"
         if not file.exists():
+            if self.postgres.exists():
+                raise DataFolderDamaged(
+                    f"{file} is missing although there is a database. It holds the key that "
+                    "encrypts secrets; restore it from a backup. To give those secrets up and "
+                    f"start with a fresh key: echo '{{}}' > {file}"
+                )
             self.save()
             return
         try:
@@ -218,6 +228,8 @@ class DataFolder:
                 f"{file} cannot be read: {error}. It holds the passwords of the servers and the "
                 "key that encrypts secrets; restore it from a backup"
             ) from error
+        if known - read.keys():
+            self.save()  # what was not there was made anew and has to stay the same from here on
 
     def _owner(self) -> str:
         try:

@@ -69,8 +69,8 @@ class EmbeddedServers:
         Raises:
             as `start`.
         """
-        self.folder.claim()
         try:
+            self.folder.claim()
             if self._wants_postgres or self._wants_nats:
                 self._launch_servers(timeout_s)
         except BaseException:
@@ -81,7 +81,11 @@ class EmbeddedServers:
             admin_url=self._postgres.admin_url if self._postgres else "",
             bus_url=self._nats.url if self._nats else "",
         )
-        self.folder.describe(database_url=endpoints.database_url, bus_url=endpoints.bus_url)
+        self.folder.describe(
+            database_url=endpoints.database_url,
+            bus_url=endpoints.bus_url,
+            master_key=self.folder.memory.master_key,
+        )
         return endpoints
 
     def wait_ready(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
