@@ -26,7 +26,7 @@ OrderId = Annotated[str, typer.Argument(help="The order's id.", metavar="ID")]
 @app.command()
 def place(
     symbol: Annotated[str, typer.Argument(help="What to trade, e.g. SPY.")],
-    side: Annotated[Side, typer.Argument(case_sensitive=False)],
+    side: Annotated[Side, typer.Argument(case_sensitive=False, help="buy or sell")],
     quantity: Annotated[str | None, typer.Argument(help="How many; or give --notional.")] = None,
     notional: Annotated[str | None, typer.Option(help="Spend this much instead.")] = None,
     limit: Annotated[str | None, typer.Option(help="Not at a worse price than this.")] = None,
@@ -54,8 +54,9 @@ def place(
     url: UrlOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Place an order. The prices that are given say which type it is; without any it is MARKET.
+    """Place an order; the prices that are given say which type it is.
 
+    \b
     alphintra order place SPY buy 10
     alphintra order place SPY buy 10 --limit 450.10 --tif GTC
     alphintra order place SPY sell 10 --stop 440

@@ -123,7 +123,11 @@ async def run_roles(
     Raises:
         RoleEnded: one of them failed or returned although nobody had told it to stop.
     """
-    tasks = {asyncio.create_task(role(services, stop), name=name) for name, role in roles.items()}
+
+    async def run_one(role: Role) -> None:
+        await role(services, stop)
+
+    tasks = [asyncio.create_task(run_one(role), name=name) for name, role in roles.items()]
     stopping = asyncio.create_task(stop.wait(), name="stop")
     started()
     done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)

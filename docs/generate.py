@@ -1,0 +1,314 @@
+"""Write the reference pages from the code: settings, errors, events and commands.
+
+    ./dev run python docs/generate.py
+
+`tests/docs` fails when a page is not what this writes, so a page cannot be out of date.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+import typer.main
+
+import alphintra
+from alphintra.core.errors import Problem
+from alphintra.platform.settings import PREFIX, Settings
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py from the code. Do not edit. -->"
+#: Modules that act when they are imported.
+NOT_IMPORTED = re.compile(r"__main__|\.migrations\.(env|versions)|\.grpc\.|_pb2")
+
+_EVENT_TYPE = re.compile(r"[a-z][a-z_]*\.v\d+")
+
+
+def modules() -> list[ModuleType]:
+    """Import and return every module of the product."""
+    found = pkgutil.walk_packages(alphintra.__path__, "alphintra.")
+    names = sorted(info.name for info in found if not NOT_IMPORTED.search(info.name))
+    return [importlib.import_module(name) for name in names]
+
+
+def problems() -> list[type[Problem]]:
+    """Return every refusal of the product, by code."""
+    modules()
+
+    def below(kind: type[Problem]) -> Iterator[type[Problem]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from below(child)
+
+    ours = {kind for kind in below(Problem) if kind.__module__.startswith("alphintra.")}
+    return sorted(ours - {Problem}, key=lambda kind: (kind.code, kind.__module__))
+
+
+def event_types() -> dict[str, type[msgspec.Struct]]:
+    """Return the structs of events' data by type.
+
+    Each is named in the first words of its docstring: `order_event.v1`.
+    """
+    found: dict[str, type[msgspec.Struct]] = {}
+    for module in modules():
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.__module__ != module.__name__ or not issubclass(kind, msgspec.Struct):
+                continue
+            if named := re.match(rf"`({_EVENT_TYPE.pattern})`", kind.__doc__ or ""):
+                found[named[1]] = kind
+    return dict(sorted(found.items()))
+
+
+def announced_event_types() -> set[str]:
+    """Return every event type that the code names in a constant."""
+    return {
+        value
+        for module in modules()
+        for value in vars(module).values()
+        if isinstance(value, str) and _EVENT_TYPE.fullmatch(value)
+    }
+
+
+def paragraph(text: str | None) -> str:
+    """Return a docstring as one line that can stand in a table."""
+    return " ".join(inspect.cleandoc(text or "").split()).replace("|", r"\|")
+
+
+OTHER_VARIABLES = {
+    "ALPHINTRA_API_KEY": "the command line and the examples: the API key to use instead of a login",
+    "ALPHINTRA_CONFIG_FILE": "a TOML file with settings",
+    "ALPHINTRA_GCP_PROJECT": "Google Cloud project whose Secret Manager holds settings",
+    "ALPHINTRA_NATS_BIN": "a `nats-server` program to use instead of the installed wheel's",
+    "ALPHINTRA_POSTGRES_BIN": "a folder with PostgreSQL's programs, instead of the wheel's",
+    "ALPHINTRA_SECRETS_DIR": "a folder with one file per setting",
+    "ALPHINTRA_TEST_ADMIN_URL": "tests: a PostgreSQL role that may create databases",
+    "ALPHINTRA_TEST_BUS_URL": "tests: a NATS server",
+    "ALPHINTRA_TEST_DATA": "tests: a folder of recorded market data",
+    "ALPHINTRA_URL": "the command line and the examples: the server to talk to",
+}
+
+
+SETTINGS = f"""\
+# Settings
+
+{NOTE}
+
+A setting is looked for in this order; the first place that has it wins:
+
+1. the environment, as `{PREFIX}<NAME>`
+2. a file of that name in lower case in the folder that `{PREFIX}SECRETS_DIR` names
+3. a key of that name in lower case in the TOML file that `{PREFIX}CONFIG_FILE` names
+4. Google Secret Manager, in the project that `{PREFIX}GCP_PROJECT` names (install `alphintra[gcp]`)
+5. the default
+
+A wrong value stops the start with its name and the reason. `alphintra up` chooses addresses and
+makes a master key by itself; what you set wins.
+
+| variable | default | meaning |
+| --- | --- | --- |
+"""
+
+
+def settings_page() -> str:
+    lines = []
+    for name, field in sorted(Settings.model_fields.items()):
+        default = field.get_default(call_default_factory=True)
+        shown = str(getattr(default, "get_secret_value", lambda value=default: value)())
+        shown = "" if shown == "[]" else shown
+        lines.append(
+            f"| `{PREFIX}{name.upper()}` | {f'`{shown}`' if shown else '(empty)'} "
+            f"| {paragraph(field.description)} |"
+        )
+    lines += [
+        "",
+        "## Variables that are not settings",
+        "",
+        "These are read from the environment only.",
+        "",
+        "| variable | meaning |",
+        "| --- | --- |",
+    ]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in sorted(OTHER_VARIABLES.items())]
+    return SETTINGS + "\n".join(lines) + "\n"
+
+
+#: Answers that the HTTP layer gives before any of our code is asked.
+HTTP_CODES = {
+    "http_error": ("4xx", "The request was refused; the detail says why."),
+    "internal_error": (500, "A fault of ours. Report it with the correlation id."),
+    "invalid_request": (422, "The request does not have the form that this route takes."),
+    "method_not_allowed": (405, "The route does not take that method; see the Allow header."),
+    "no_such_route": (404, "There is no such route. The reference is at /docs."),
+}
+
+
+ERRORS = f"""\
+# Errors
+
+{NOTE}
+
+Every refusal is a problem document (RFC 9457) with a `code` that does not change:
+
+```json
+{{"type": "urn:alphintra:problem:forbidden", "title": "…", "status": 403, "code": "forbidden",
+ "detail": "what happened this time", "correlation_id": "…", "retryable": false}}
+```
+
+Decide by `code`, show `detail`, log `correlation_id`. Where `retryable` is true, the same request
+may succeed later; an order is sent again with the same `client_order_id`. A refused risk check has
+the code `risk_<rule>`; the rules are in [concepts/risk.md](../concepts/risk.md).
+
+| code | status | retryable | what to do |
+| --- | --- | --- | --- |
+"""
+
+
+def errors_page() -> str:
+    rows = {code: (str(status), "no", text) for code, (status, text) in HTTP_CODES.items()}
+    for kind in problems():
+        retryable = "yes" if kind.retryable else "no"
+        rows.setdefault(kind.code, (str(kind.status), retryable, paragraph(kind.__doc__)))
+    return ERRORS + "".join(f"| `{code}` | {' | '.join(rows[code])} |\n" for code in sorted(rows))
+
+
+def type_name(kind: Any) -> str:
+    """Return a type as a reader of JSON thinks of it."""
+    if get_origin(kind) in {Union, UnionType}:
+        return " or ".join(type_name(part) for part in get_args(kind))
+    if (origin := get_origin(kind)) in {list, tuple}:
+        return f"list of {type_name(get_args(kind)[0])}"
+    if origin is dict:
+        return "object"
+    if isinstance(origin, type) or origin is not None:
+        return " or ".join(f'"{value}"' for value in get_args(kind))
+    names = {
+        "str": "string",
+        "int": "integer",
+        "float": "number",
+        "bool": "boolean",
+        "NoneType": "null",
+        "Decimal": "decimal string",
+        "UUID": "uuid",
+        "datetime": "time (ISO 8601, UTC)",
+        "Raw": "object",
+    }
+    if hasattr(kind, "__supertype__"):
+        return type_name(kind.__supertype__)
+    if isinstance(kind, type) and hasattr(kind, "__members__"):
+        return " or ".join(f"`{member}`" for member in kind)  # type: ignore[attr-defined]
+    return names.get(getattr(kind, "__name__", ""), getattr(kind, "__name__", str(kind)))
+
+
+EVENTS = f"""\
+# Events
+
+{NOTE}
+
+What happened, as it is published on the bus. The envelope has the attributes of CloudEvents 1.0; a
+message is a JSON array of envelopes in the order of their commits. How to read them safely is in
+[concepts/events.md](../concepts/events.md).
+
+"""
+
+
+def events_page() -> str:
+    lines: list[str] = []
+    for name, kind in event_types().items():
+        text = paragraph(kind.__doc__).removeprefix(f"`{name}`").lstrip(".:, ")
+        lines += [f"## {name}", "", *([text, ""] if text else [])]
+        lines += ["| field | type |", "| --- | --- |"]
+        for field in msgspec.structs.fields(kind):
+            lines.append(f"| `{field.encode_name}` | {type_name(field.type)} |")
+        lines.append("")
+    return EVENTS + "\n".join(lines).rstrip() + "\n"
+
+
+def commands() -> dict[str, Any]:
+    """Return every command by its words, groups included."""
+    from alphintra.cli.app import app
+
+    def below(words: str, command: Any) -> Iterator[tuple[str, Any]]:
+        yield words, command
+        for name, child in getattr(command, "commands", {}).items():
+            yield from below(f"{words} {name}", child)
+
+    return dict(below("alphintra", typer.main.get_command(app)))
+
+
+def with_examples(text: str) -> Iterator[str]:
+    """Yield the lines of a help text, with the commands in it as a block that can be copied."""
+    fenced = False
+    for line in inspect.cleandoc(text).replace("\b\n", "").splitlines():
+        is_command = line.startswith("alphintra ")
+        if is_command != fenced:
+            yield "```sh" if is_command else "```"
+            fenced = is_command
+        yield line
+    if fenced:
+        yield "```"
+
+
+CLI = f"""\
+# The command line
+
+{NOTE}
+
+Commands talk to a server over HTTP, as whoever logged in with `alphintra user login` (kept in
+`~/.config/alphintra/credentials.json`) or with the key in `ALPHINTRA_API_KEY`. The server is the
+one of `--url`, else of `ALPHINTRA_URL`, else of the last login. `--json` prints JSON.
+
+| exit code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | refused, or something is wrong; the text says what to do |
+| 2 | the command line itself is wrong |
+| 3 | the server could not be reached, or the outcome is unknown |
+
+"""
+
+
+def cli_page() -> str:
+    lines: list[str] = []
+    for words, command in commands().items():
+        if words == "alphintra":
+            continue
+        lines += [f"## {words}", "", *with_examples(command.help or ""), ""]
+        parameters = [
+            parameter
+            for parameter in command.params
+            if not getattr(parameter, "hidden", False) and parameter.name != "help"
+        ]
+        if parameters:
+            lines += ["| parameter | meaning |", "| --- | --- |"]
+        for parameter in parameters:
+            shown = (
+                (parameter.metavar or parameter.name.upper())
+                if parameter.param_type_name == "argument"
+                else ", ".join(parameter.opts + parameter.secondary_opts)
+            )
+            lines.append(f"| `{shown}` | {paragraph(getattr(parameter, 'help', ''))} |")
+        lines.append("")
+    return CLI + "\n".join(lines).rstrip() + "\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "events.md": events_page,
+    "cli.md": cli_page,
+}
+
+
+def main() -> None:
+    REFERENCE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()
