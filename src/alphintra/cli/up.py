@@ -155,14 +155,17 @@ print(demo.seed())
 
 
 def _python(environment: Mapping[str, str], code: str, *, what: str) -> str:
-    answer = subprocess.run(
-        [sys.executable, "-c", code],
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=STEP_TIMEOUT_S,
-    )
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", code],
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=STEP_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServerDidNotStart(f"{what} took longer than {STEP_TIMEOUT_S:g} s") from error
     if answer.returncode != 0:
         end = "\n".join(answer.stderr.strip().splitlines()[-15:])
         raise ServerDidNotStart(f"{what} failed:\n{end}")
@@ -265,7 +268,12 @@ def _in_url(host: str) -> str:
 @contextmanager
 def _signals() -> Iterator[None]:
     """Turn the first signal into `_Stop`; later ones cannot interrupt the clean end."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What is ignored stays ignored: that is how `nohup` keeps a program running.
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in numbers:

@@ -110,7 +110,7 @@ class PostgresServer:
         """
         if self.exists:
             self._check_version()
-            self._end_orphan()
+            self._end_orphan()  # also before the passwords below, which need the data to themselves
         else:
             self._create()
         memory = self._folder.memory
@@ -131,6 +131,7 @@ class PostgresServer:
         return f"postgresql://{role}:{password}@/{database}?host={folder}"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        self._end_orphan()
         return spawn(
             [self._programs.postgres, "-D", self._data],
             environment=self._environment,
@@ -256,6 +257,8 @@ class PostgresServer:
         name a process which is something else (after a reboot numbers are given anew) would
         otherwise keep PostgreSQL from starting for ever.
         """
+        if not Path("/proc/self").exists():
+            return  # no way to tell what a process is: PostgreSQL's own caution has to do
         pid_file = self._data / "postmaster.pid"
         pid = _first_number(pid_file)
         if pid is not None:
