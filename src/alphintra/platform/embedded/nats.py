@@ -85,6 +85,7 @@ class NatsServer:
                 f"max_payload: {PAYLOAD_BYTES_MAX}",
                 f'authorization {{ user: {USER}, password: "{self._folder.memory.bus_password}" }}',
                 "jetstream {",
+                "  max_memory_store: 256MB",
                 f"  store_dir: {json.dumps(str(self._folder.nats), ensure_ascii=False)}",
                 # Measured: with the default a power loss takes a stream of seconds ago whole.
                 "  sync_interval: always",
