@@ -1,4 +1,5 @@
-"""Who is calling and what they may do. Every route says so; a test walks the routes and fails on silence.
+"""Who is calling and what they may do. Every route says so; a test walks the routes and fails on
+silence.
 
 @router.get("/orders")
 async def list_orders(caller: Annotated[Principal, requires(Permission.ORDERS_READ)]) -> ...
@@ -35,12 +36,30 @@ class Permission(StrEnum):
     MARKET_WRITE = "market:write"
     PLATFORM_HALT = "platform:halt"
     PLATFORM_READ = "platform:read"
+    USERS_READ = "users:read"
     USERS_MANAGE = "users:manage"
+
+
+#: What an API key can never carry: whoever holds one must not make more of them, nor change the
+#: account.
+NOT_DELEGABLE = frozenset(
+    {
+        Permission.PROFILE_WRITE,
+        Permission.API_KEYS_MANAGE,
+        Permission.SESSIONS_MANAGE,
+        Permission.USERS_MANAGE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """The authenticated caller. Exactly one of `session_id` and `api_key_id` is set."""
+    """The authenticated caller. Exactly one of `session_id` and `api_key_id` is set.
+
+    `version` counts the changes of the user's rights that this principal knows of; `ends_at_ns` is
+    when the session or the API key ends by itself, if ever. A connection that lives longer than one
+    request asks `Authenticator.still_valid` at least once a second.
+    """
 
     user_id: UserId
     permissions: frozenset[Permission]
@@ -48,6 +67,8 @@ class Principal:
     session_id: SessionId | None = None
     api_key_id: ApiKeyId | None = None
     plan: str = "default"
+    version: int = 0
+    ends_at_ns: int | None = None
 
 
 class Authenticator(Protocol):
@@ -58,6 +79,15 @@ class Authenticator(Protocol):
 
         Raises:
             NotAuthenticated: no credentials, or none that hold.
+            Unavailable: whether they hold cannot be known at the moment.
+        """
+        ...
+
+    def still_valid(self, principal: Principal) -> bool:
+        """Say whether a principal from earlier still stands: not logged out, disabled, demoted or
+        ended.
+
+        False also when that cannot be known. Costs about a microsecond.
         """
         ...
 
@@ -77,6 +107,8 @@ def requires(*permissions: Permission) -> Any:  # `Depends` is typed `Any` by Fa
     async def check(connection: HTTPConnection) -> Principal:
         authenticator = cast(Authenticator, connection.app.state.authenticator)
         principal = await authenticator.authenticate(connection)
+        if (admit := getattr(connection.app.state, "admit", None)) is not None:
+            await admit(connection, principal)  # the gateway's rate limits
         if missing := needed - principal.permissions:
             raise Forbidden(
                 f"this needs the permission {', '.join(sorted(missing))}", missing=sorted(missing)

@@ -1,15 +1,17 @@
 """Configuration: environment over secrets folder over file over Google Secret Manager over default.
 
-Every setting is `ALPHINTRA_<NAME>` in the environment, a file of that name (without the prefix) in the
-folder that `ALPHINTRA_SECRETS_DIR` names, or a key in the TOML file that `ALPHINTRA_CONFIG_FILE` names.
+Every setting is `ALPHINTRA_<NAME>` in the environment, a file of that name (without the prefix) in
+the folder that `ALPHINTRA_SECRETS_DIR` names, or a key in the TOML file that
+`ALPHINTRA_CONFIG_FILE` names.
 """
 
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from limits import parse
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     GoogleSecretManagerSettingsSource,
@@ -31,6 +33,13 @@ def _split(value: object) -> object:
     )
 
 
+def _rate(value: str) -> str:
+    parse(value)
+    return value
+
+
+#: "100/minute", "5 per hour", "10/2 minutes".
+Rate = Annotated[str, AfterValidator(_rate)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
@@ -72,8 +81,55 @@ class Settings(BaseSettings):
     trusted_proxies: CommaSeparated = Field(
         default_factory=list, description="addresses whose X-Forwarded-For is believed"
     )
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    log_format: str = Field(default="json", pattern="^(json|console)$")
+    rate_limit_auth: Rate = Field(default="10/minute", description="/auth/*, per address")
+    rate_limit_orders: Rate = Field(
+        default="100/minute",
+        description="placing, cancelling and reading orders, each by itself, per user",
+    )
+    rate_limit_market_data: Rate = Field(
+        default="1000/minute", description="/market-data/*, per user"
+    )
+    rate_limit_backtests: Rate = Field(default="5/hour", description="backtests begun, per user")
+    rate_limit_other: Rate = Field(default="1000/minute", description="all else, per user")
+    rate_limit_plans: dict[
+        str, dict[Literal["orders", "market_data", "backtests", "other"], Rate]
+    ] = Field(
+        default_factory=dict,
+        description='limits of a plan, as JSON: {"market_maker": {"orders": "6000/minute"}}',
+    )
+    http_connections_max: int = Field(
+        default=10_000, ge=1, description="open HTTP and WebSocket connections of one process"
+    )
+    stream_connections_per_user: int = Field(
+        default=20, ge=1, description="WebSocket connections of one user to one process"
+    )
+    stream_slow_reader_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="a WebSocket client that takes nothing for this long is disconnected",
+    )
+    access_token_s: int = Field(
+        default=600, ge=30, le=1_800, description="how long an access token lives"
+    )
+    session_idle_s: int = Field(
+        default=7 * 86_400, ge=600, description="a session that is not refreshed this long ends"
+    )
+    session_s: int = Field(
+        default=30 * 86_400, ge=600, description="a session ends this long after its login"
+    )
+    signing_key_s: int = Field(
+        default=30 * 86_400, ge=3_600, description="age at which a signing key is replaced"
+    )
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="DEBUG, INFO, WARNING or ERROR",
+    )
+    log_format: str = Field(
+        default="json",
+        pattern="^(json|console)$",
+        description="json for machines, console for people",
+    )
     otlp_endpoint: str = Field(
         default="", description="OTLP/HTTP collector for traces; empty: none"
     )
@@ -81,9 +137,22 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="bearer token for GET /metrics; empty: loopback callers only",
     )
-    database_pool_size: int = Field(default=10, ge=1, le=200)
+    database_pool_size: int = Field(
+        default=10, ge=1, le=200, description="database connections that one process keeps open"
+    )
     paper_cash: str = Field(default="100000", description="what a new paper account starts with")
-    paper_currency: str = Field(default="USD")
+    paper_currency: str = Field(default="USD", description="currency of paper accounts")
+    paper_maker_bps: str = Field(
+        default="2", description="fee of a resting fill on paper, in basis points of its value"
+    )
+    paper_taker_bps: str = Field(
+        default="5", description="fee of a taking fill on paper, in basis points of its value"
+    )
+    desk_shards: str = Field(
+        default="0-63",
+        pattern=r"^\d{1,2}(-\d{1,2})?$",
+        description="the account shards that this desk may write",
+    )
     feed: str = Field(
         default="simulator", pattern="^(simulator|none)$", description="default market feed"
     )
