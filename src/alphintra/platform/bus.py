@@ -1,7 +1,8 @@
 """The bus: NATS with JetStream. Durable topics come from the outbox; market data is plain pub/sub.
 
-One stream holds all durable topics. A message on it is a JSON array of event envelopes in commit order.
-A lost stream is not a loss: the outbox is the truth, and the relay fills a new stream from it.
+One stream holds all durable topics. A message on it is a JSON array of event envelopes in commit
+order. A lost stream is not a loss: the outbox is the truth, and the relay fills a new stream from
+it.
 """
 
 import asyncio
@@ -62,6 +63,14 @@ class Bus:
         self._name = name
         self._client = Client()
         self._jetstream: JetStreamContext | None = None
+        self._on_loss: list[Callable[[], None]] = []
+
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """Call back whenever plain subscriptions may have missed messages.
+
+        That is after a reconnect, and when a reader was too slow or failed.
+        """
+        self._on_loss.append(callback)
 
     async def connect(self) -> None:
         """Connect and make sure that the stream exists.
@@ -80,6 +89,7 @@ class Bus:
                 max_outstanding_pings=2,
                 pending_size=32 * 1024 * 1024,
                 error_cb=self._on_error,
+                reconnected_cb=self._on_reconnect,
                 allow_reconnect=True,
             )
         except (OSError, nats.errors.Error, TimeoutError) as error:
@@ -195,6 +205,15 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus_error", error=str(error) or type(error).__name__)
+        self._report_loss()
+
+    async def _on_reconnect(self) -> None:
+        log.info("bus_reconnected")
+        self._report_loss()
+
+    def _report_loss(self) -> None:
+        for callback in self._on_loss:
+            callback()
 
 
 async def connect(url: str, *, name: str = "alphintra", attempts: int = 20) -> Bus:

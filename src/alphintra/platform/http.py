@@ -149,7 +149,9 @@ _HTTP_CODES = {
 
 
 def install(app: FastAPI) -> None:
-    """Give `app` our error answers and, around everything, correlation ids, metrics and size limits."""
+    """Give `app` our error answers and, around everything, correlation ids, metrics and size
+    limits.
+    """
 
     @app.exception_handler(Problem)
     async def on_problem(_: Request, error: Problem) -> Response:
@@ -175,6 +177,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> Response:
+        if isinstance(error, BodyRefused):
+            return problem_response(error.problem)
         code, title = _HTTP_CODES.get(error.status_code, ("http_error", "The request was refused."))
         return _document(
             status=error.status_code,
@@ -226,7 +230,7 @@ class RequestFrame:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._limit(scope):
-                raise PayloadTooLarge("the body is larger than this route takes")
+                raise BodyRefused(PayloadTooLarge("the body is larger than this route takes"))
             return message
 
         async def marked_send(message: Message) -> None:
@@ -260,6 +264,14 @@ class RequestFrame:
     @staticmethod
     def _limit(scope: Scope) -> int:
         return int(scope.get("state", {}).get("body_bytes_max", BODY_BYTES_MAX))
+
+
+class BodyRefused(HTTPException):
+    """Carries a problem out of the reading of a body, where FastAPI lets only this class through."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.status, problem.detail)
+        self.problem = problem
 
 
 class PayloadTooLarge(Problem):

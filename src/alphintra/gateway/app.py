@@ -1,0 +1,103 @@
+"""The application: every context's routes behind one edge."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from alphintra.gateway.addresses import ClientAddresses
+from alphintra.gateway.edge import Edge
+from alphintra.gateway.health import Readiness, health_router
+from alphintra.gateway.hub import Hub, stream_router
+from alphintra.gateway.hub.snapshots import Snapshots
+from alphintra.gateway.limits import API, Limits
+from alphintra.gateway.reference import install_reference
+from alphintra.platform import http
+from alphintra.platform.security import Authenticator
+from alphintra.platform.services import Services
+
+CORS_MAX_AGE_S = 600
+CORS_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+CORS_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "X-API-Key",
+    "X-Request-ID",
+    "traceparent",
+]
+
+
+def compose(
+    services: Services,
+    authenticator: Authenticator,
+    *,
+    routers: Iterable[APIRouter] = (),
+    root_routers: Iterable[APIRouter] = (),
+    snapshots: Snapshots | None = None,
+) -> FastAPI:
+    """Build the application out of its parts.
+
+    Args:
+        routers: what stands under `/api/v1`, the busiest first: routes are tried in order.
+        root_routers: what stands at the root.
+        snapshots: what the WebSocket hub shows a new subscriber; `None`: no hub in this process.
+    """
+    settings = services.settings
+    addresses = ClientAddresses(settings.trusted_proxies)
+    limits = Limits(settings)
+    hub = Hub(services, snapshots, authenticator.still_valid) if snapshots is not None else None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if hub is None:
+            yield
+            return
+        async with hub.running():
+            yield
+
+    app = FastAPI(
+        title="Alphintra",
+        version=version("alphintra"),
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    app.state.authenticator = authenticator
+    app.state.admit = limits.admit
+    for router in routers:
+        app.include_router(router, prefix=API)
+    if hub is not None:
+        origins = frozenset({*settings.cors_origins, settings.public_url.rstrip("/")})
+        app.include_router(stream_router(hub, authenticator, origins), prefix=API)
+    readiness = Readiness({"database": services.database.ping, "bus": services.bus.ping})
+    app.include_router(health_router(services, addresses, readiness))
+    for router in root_routers:
+        app.include_router(router)
+    install_reference(app)
+    # The last one added is the outermost: frame, CORS, edge, routes.
+    app.add_middleware(
+        Edge, addresses=addresses, limits=limits, is_traced=bool(settings.otlp_endpoint)
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=CORS_METHODS,
+            allow_headers=CORS_HEADERS,
+            expose_headers=["Retry-After", "X-Request-ID"],
+            max_age=CORS_MAX_AGE_S,
+        )
+    http.install(app)
+    return app
+
+
+def create_app(services: Services, *, api: bool = True, stream: bool = True) -> FastAPI:
+    """Return the application of a process with these parts."""
+    raise LookupError

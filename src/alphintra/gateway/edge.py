@@ -1,0 +1,173 @@
+"""The outer wall of the HTTP application, as one ASGI middleware: what must hold for every request.
+
+- `/api/x` is the alias of `/api/v1/x`, and the stock-broker paths stand at the root as well. The
+path is
+  rewritten before routing, so an alias has no routes, no access rules and no OpenAPI entries of its
+  own.
+- Text that no table can hold (NUL) is refused before it reaches anything.
+- `/auth/*` is counted per address before it costs anything.
+- Security headers; HSTS only where the caller came over TLS.
+- A server span per request, as a child of the caller's `traceparent`, when tracing is configured.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from alphintra.core.errors import BadRequest, Problem
+from alphintra.gateway.addresses import ClientAddresses, bucket
+from alphintra.gateway.limits import API, AUTH_PREFIX, Limits
+from alphintra.platform.http import BodyRefused, problem_response
+from alphintra.platform.telemetry import tracer
+
+#: Paths of the stock-broker design that stand at the root too.
+ROOT_PATHS = ("/trade", "/historical_data")
+_VERSIONED = re.compile(r"/api/v\d+(/|$)")
+_PAGES = frozenset({"/docs", "/redoc"})
+_CONTENT_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+#: The reference pages load their script and style from where FastAPI points them.
+_PAGE_CONTENT_POLICY = (
+    b"default-src 'none'; frame-ancestors 'none'; connect-src 'self'; "
+    b"script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    b"style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
+    b"font-src https://fonts.gstatic.com; worker-src blob:; "
+    b"img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly"
+)
+_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_HEADERS = [(b"x-frame-options", b"DENY"), (b"content-security-policy", _CONTENT_POLICY)]
+_PAGE_HEADERS = [(b"x-frame-options", b"DENY"), (b"content-security-policy", _PAGE_CONTENT_POLICY)]
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class NotText(BadRequest):
+    """The request holds a NUL character, which no text field can keep. Leave it out."""
+
+    code = "not_text"
+
+
+def canonical_path(path: str) -> str:
+    """Return the versioned path that a path means."""
+    if path.startswith("/api/"):
+        return path if _VERSIONED.match(path) else API + path[4:]
+    for root in ROOT_PATHS:
+        if path == root or path.startswith(f"{root}/"):
+            return API + path
+    return path
+
+
+class _HeaderGetter(Getter[Scope]):
+    """Reads propagation headers from an ASGI scope."""
+
+    def get(self, carrier: Scope, key: str) -> list[str] | None:
+        wanted = key.lower().encode()
+        found = [value.decode("latin-1") for name, value in carrier["headers"] if name == wanted]
+        return found or None
+
+    def keys(self, carrier: Scope) -> list[str]:
+        return [name.decode("latin-1") for name, _ in carrier["headers"]]
+
+
+_propagator = TraceContextTextMapPropagator()
+_getter = _HeaderGetter()
+
+
+class Edge:
+    """See the module."""
+
+    def __init__(
+        self, app: ASGIApp, *, addresses: ClientAddresses, limits: Limits, is_traced: bool
+    ) -> None:
+        self._app = app
+        self._addresses = addresses
+        self._limits = limits
+        self._is_traced = is_traced
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"] = canonical_path(scope["path"])
+        self._addresses.reveal(scope)
+        if kind == "websocket":
+            await self._app(scope, receive, send)
+            return
+        headers = _PAGE_HEADERS if path in _PAGES else _HEADERS
+        if scope["scheme"] == "https":
+            headers = [*headers, _HSTS]
+
+        async def guarded_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *headers]
+            await send(message)
+
+        try:
+            await self._check(scope, path)
+        except Problem as problem:
+            await problem_response(problem)(scope, receive, guarded_send)
+            return
+        if scope["method"] in _WITH_BODY:
+            receive = _refuse_nul(receive)
+        if self._is_traced:
+            await self._traced(scope, receive, guarded_send)
+        else:
+            await self._app(scope, receive, guarded_send)
+
+    async def _check(self, scope: Scope, path: str) -> None:
+        if "\x00" in path or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
+            raise NotText("the address of the request contains a NUL character")
+        if path.startswith(AUTH_PREFIX):
+            await self._limits.admit_address(bucket(_caller(scope)))
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 500
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with tracer.start_as_current_span(
+            scope["method"],
+            context=_propagator.extract(scope, getter=_getter),
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": scope["method"], "url.path": scope["path"]},
+        ) as span:
+            try:
+                await self._app(scope, receive, noting_send)
+            finally:
+                route = getattr(scope.get("route"), "path", "none")
+                span.update_name(f"{scope['method']} {route}")
+                span.set_attributes({"http.route": route, "http.response.status_code": status})
+                if status >= 500:
+                    span.set_status(Status(StatusCode.ERROR))
+
+
+def _caller(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _refuse_nul(receive: Receive) -> Callable[[], Awaitable[Any]]:
+    tail = b""
+
+    async def checked() -> Message:
+        nonlocal tail
+        message = await receive()
+        body = message.get("body", b"")
+        # The escape may be cut by a chunk's end. A doubled backslash before it is refused as well:
+        # nobody writes about NUL to a trading system.
+        if body:
+            window = tail + body
+            if b"\\u0000" in window:
+                raise BodyRefused(NotText("the body contains a NUL character"))
+            tail = window[-5:]
+        return message
+
+    return checked
