@@ -9,7 +9,8 @@
     ├── TooManyRequests 429     slow down, `Retry-After` says how long
     └── Unavailable     503     unknown outcome or a dependency is away; ask again
 
-Each subclass sets a stable `code`; its docstring tells the reader what to do and is published in the docs.
+Each subclass sets a stable `code`; its docstring tells the reader what to do and is published in
+the docs.
 """
 
 from collections.abc import Mapping

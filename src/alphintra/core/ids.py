@@ -1,4 +1,6 @@
-"""Every id is a type of its own, so that passing an `AccountId` for an `OrderId` fails the type check."""
+"""Every id is a type of its own, so that passing an `AccountId` for an `OrderId` fails the type
+check.
+"""
 
 import os
 import random

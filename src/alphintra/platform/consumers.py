@@ -1,7 +1,8 @@
 """Durable consumers: an event has its effect once, however often it is delivered.
 
-A handler's writes and the inbox row that remembers the event commit together. An event that keeps failing is
-parked in the dead letters after `TRIES_MAX` tries, so that it does not block those behind it.
+A handler's writes and the inbox row that remembers the event commit together. An event that keeps
+failing is parked in the dead letters after `TRIES_MAX` tries, so that it does not block those
+behind it.
 """
 
 import asyncio

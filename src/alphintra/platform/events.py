@@ -29,8 +29,9 @@ class Topic(StrEnum):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened, to be written in the transaction in which it happened.
 
-    `type` names the schema of `data`, with its version (`order_event.v1`). Events with the same `key`
-    stay in order. `sequence` counts the events of one key without gaps, where the writer can tell.
+    `type` names the schema of `data`, with its version (`order_event.v1`). Events with the same
+    `key` stay in order. `sequence` counts the events of one key without gaps, where the writer can
+    tell.
     """
 
     id: EventId

@@ -416,9 +416,7 @@ class Crew:
         if name in self._members:
             raise ValueError(f"there is a process {name!r} already")
         log = None if self._log_dir is None else self._log_dir / f"{name}.log"
-        member = _PythonProcess(
-            name, (*self._program, *arguments), self._environment, log
-        )
+        member = _PythonProcess(name, (*self._program, *arguments), self._environment, log)
         self._members[name] = member
         member.managed.start()
         if self._gate_is_open:

@@ -1,8 +1,9 @@
 """Outbox to bus, in commit order, at least once.
 
-A row is published only when no older transaction is still open (`xid` below the snapshot's `xmin`), so no
-row can appear behind the checkpoint. The checkpoint names the stream that it is true of: a stream that was
-lost, re-created or cut short is filled again from the outbox, and consumers drop what they know already.
+A row is published only when no older transaction is still open (`xid` below the snapshot's `xmin`),
+so no row can appear behind the checkpoint. The checkpoint names the stream that it is true of: a
+stream that was lost, re-created or cut short is filled again from the outbox, and consumers drop
+what they know already.
 """
 
 import asyncio

@@ -24,7 +24,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("xid", "seq", name="pk_outbox"),
         schema="platform",
     )
-    # The relay waits for this instead of polling; one notification per transaction, whatever its size.
+    # The relay waits for this instead of polling; one notification per transaction, whatever its
+    # size.
     op.execute("""
         CREATE FUNCTION platform.outbox_notify() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_notify('outbox', ''); RETURN NULL; END $$

@@ -1,0 +1,25 @@
+"""Assets: who has what. The double-entry ledger that all money and securities live in."""
+
+from alphintra.assets.ledger import (
+    Balance,
+    Bucket,
+    Journal,
+    LedgerAccount,
+    Posting,
+    PostingKind,
+    balances,
+    ledger_account,
+    write,
+)
+
+__all__ = [
+    "Balance",
+    "Bucket",
+    "Journal",
+    "LedgerAccount",
+    "Posting",
+    "PostingKind",
+    "balances",
+    "ledger_account",
+    "write",
+]

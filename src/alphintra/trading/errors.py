@@ -1,0 +1,46 @@
+"""Refusals and faults of trading."""
+
+from collections.abc import Mapping
+
+from alphintra.core.errors import Conflict, NotFound, Problem, Unavailable
+
+
+class StoreFailed(Exception):
+    """The desk's database went away or refused: what was in memory is worth nothing any more."""
+
+
+class OrderRefused(Problem):
+    """The order was refused. `code` names the rule, `check` its limit and the value that broke it."""
+
+    code = "order_refused"
+    status = 422
+
+    def __init__(self, detail: str, *, code: str, status: int, extra: Mapping[str, object]) -> None:
+        super().__init__(detail, **extra)
+        # The code of this refusal, not of its class: clients tell the rules apart by it.
+        self.code = code  # type: ignore[misc]
+        self.status = status  # type: ignore[misc]
+
+
+class OrderOutcomeUnknown(Unavailable):
+    """The desk could not answer. Send the same request with the same client_order_id again."""
+
+    code = "order_outcome_unknown"
+
+
+class NoSuchOrder(NotFound):
+    """There is no such order of yours. List your orders to find it."""
+
+    code = "no_such_order"
+
+
+class OrderNotOpen(Conflict):
+    """The order is not open any more, so it cannot be changed or cancelled. Read it to see why."""
+
+    code = "order_not_open"
+
+
+class NoSuchPosition(NotFound):
+    """You have no position in this symbol."""
+
+    code = "no_such_position"

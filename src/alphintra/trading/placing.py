@@ -1,0 +1,503 @@
+"""Taking a new order: is it well formed, how large is it, does risk let it pass, what does it hold."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from alphintra.core import money
+from alphintra.core.ids import OrderId, derived_id
+from alphintra.core.instruments import Instrument
+from alphintra.core.orders import (
+    OrderClass,
+    OrderEventType,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+from alphintra.trading import risk, settlement
+from alphintra.trading.commands import Answer, Done, PlaceOrder, Refused, Terms
+from alphintra.trading.events import RiskFinding, encode
+from alphintra.trading.risk import Check, Proposal, Rule
+from alphintra.trading.state import ZERO, Account, Known, Order
+from alphintra.trading.surroundings import Surroundings
+from alphintra.trading.unit import Unit, VenueStep
+
+#: Beyond this the parts of an order would not fit NUMERIC(20,8).
+VALUE_MAX = Decimal(10) ** 11
+EXIT_TIMES_IN_FORCE = frozenset({TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD})
+#: A flood must not fill the tables: these refusals leave no order behind, and the client may try
+#: again.
+UNRECORDED = frozenset({Rule.ORDER_RATE})
+
+
+class OrderRefusal(StrEnum):
+    """Why an order is not well formed, in the order in which it is looked at."""
+
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    QUANTITY_OR_NOTIONAL = "quantity_or_notional"
+    NOTIONAL_NEEDS_MARKET_ORDER = "notional_needs_market_order"
+    PRICE_MISSING = "price_missing"
+    PRICE_NOT_ALLOWED = "price_not_allowed"
+    STOP_PRICE_MISSING = "stop_price_missing"
+    STOP_PRICE_NOT_ALLOWED = "stop_price_not_allowed"
+    TRAIL_MISSING = "trail_missing"
+    TRAIL_NOT_ALLOWED = "trail_not_allowed"
+    TIME_IN_FORCE_NOT_ALLOWED = "time_in_force_not_allowed"
+    EXPIRES_AT_MISSING = "expires_at_missing"
+    EXPIRES_AT_NOT_ALLOWED = "expires_at_not_allowed"
+    EXPIRES_AT_IN_THE_PAST = "expires_at_in_the_past"
+    POST_ONLY_NOT_ALLOWED = "post_only_not_allowed"
+    EXITS_DO_NOT_MATCH_CLASS = "exits_do_not_match_class"
+    EXITS_OUT_OF_ORDER = "exits_out_of_order"
+    PRICE_NOT_ON_TICK = "price_not_on_tick"
+    QUANTITY_NOT_ON_LOT = "quantity_not_on_lot"
+    NO_PRICE_FOR_NOTIONAL = "no_price_for_notional"
+    NOTIONAL_BELOW_ONE_LOT = "notional_below_one_lot"
+    ORDER_TOO_LARGE = "order_too_large"
+    OCO_NEEDS_POSITION = "oco_needs_position"
+
+
+class Malformed(Exception):
+    """The terms contradict themselves or the instrument; says which rule and how."""
+
+    def __init__(self, refusal: OrderRefusal, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = refusal
+        self.detail = detail
+
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+def terms_hash(terms: Terms) -> str:
+    """Return what two requests share exactly if they ask for the same thing."""
+    return hashlib.blake2b(_encode(terms), digest_size=16).hexdigest()
+
+
+def place(account: Account, command: PlaceOrder, unit: Unit, around: Surroundings) -> Answer:
+    """Decide about a new order whose client order id has not been seen before."""
+    terms = command.terms
+    fingerprint = terms_hash(terms)
+    try:
+        instrument = around.instruments.get(terms.symbol)
+        if instrument is None:
+            raise Malformed(OrderRefusal.UNKNOWN_SYMBOL, f"there is no instrument {terms.symbol}")
+        validate(terms, instrument, unit.at)
+        quantity = size(terms, instrument, around)
+        proposal = propose(account, terms, instrument, quantity, fingerprint, around)
+    except Malformed as refused:
+        return Refused(code=refused.refusal, detail=refused.detail)
+    if command.dry_run:
+        return _show_checks(account, proposal, around)
+    failure = risk.first_failure(account, proposal, around)
+    if failure is not None and failure.rule in UNRECORDED:
+        return Refused(
+            code=f"risk_{failure.rule}", detail=failure.detail, status=429, extra=_extra(failure)
+        )
+    order = _new_order(account, command, fingerprint, quantity, unit, around, instrument)
+    answer = (
+        _accept(account, order, command, proposal, unit, around)
+        if failure is None
+        else _reject(account, order, failure, unit)
+    )
+    account.recent_orders_ns.append(unit.at_ns)
+    account.recent_terms_ns[fingerprint] = unit.at_ns
+    _forget_old_terms(account, unit.at_ns)
+    account.remember(order.client_order_id, Known(fingerprint, answer))
+    return answer
+
+
+def validate(terms: Terms, instrument: Instrument, at: datetime) -> None:
+    """Check the terms against themselves and the instrument.
+
+    Raises:
+        Malformed: the first rule that they break.
+    """
+    _validate_amount(terms)
+    _validate_prices(terms)
+    _validate_time(terms, at)
+    _validate_exits(terms)
+    for price in _prices(terms):
+        if price <= 0 or price >= VALUE_MAX or not instrument.price_is_on_tick(price):
+            raise Malformed(
+                OrderRefusal.PRICE_NOT_ON_TICK,
+                f"{money.text(price)} is not a positive multiple of the tick {instrument.tick_size}",
+            )
+    if terms.quantity is not None and not (
+        0 < terms.quantity < VALUE_MAX and instrument.quantity_is_on_lot(terms.quantity)
+    ):
+        raise Malformed(
+            OrderRefusal.QUANTITY_NOT_ON_LOT,
+            f"{terms.quantity} is not a positive multiple of the lot {instrument.lot_size}",
+        )
+
+
+def _validate_amount(terms: Terms) -> None:
+    if (terms.quantity is None) == (terms.notional is None):
+        raise Malformed(OrderRefusal.QUANTITY_OR_NOTIONAL, "give either quantity or notional")
+    if terms.notional is not None and (
+        terms.type is not OrderType.MARKET or not 0 < terms.notional < VALUE_MAX
+    ):
+        raise Malformed(
+            OrderRefusal.NOTIONAL_NEEDS_MARKET_ORDER,
+            "notional is for MARKET orders and must be positive",
+        )
+
+
+def _validate_prices(terms: Terms) -> None:
+    kind = terms.type
+    if kind.has_limit and terms.price is None:
+        raise Malformed(OrderRefusal.PRICE_MISSING, f"a {kind} order needs a price")
+    if not kind.has_limit and terms.price is not None:
+        raise Malformed(OrderRefusal.PRICE_NOT_ALLOWED, f"a {kind} order has no price")
+    if kind.has_stop and terms.stop_price is None:
+        raise Malformed(OrderRefusal.STOP_PRICE_MISSING, f"a {kind} order needs a stop_price")
+    if not kind.has_stop and terms.stop_price is not None:
+        raise Malformed(OrderRefusal.STOP_PRICE_NOT_ALLOWED, f"a {kind} order has no stop_price")
+    trails = [trail for trail in (terms.trail, terms.trail_percent) if trail is not None]
+    if kind is OrderType.TRAILING_STOP:
+        if len(trails) != 1 or trails[0] <= 0:
+            raise Malformed(
+                OrderRefusal.TRAIL_MISSING,
+                "a TRAILING_STOP order needs either trail or trail_percent, above zero",
+            )
+        if terms.trail_percent is not None and terms.trail_percent >= risk.HUNDRED:
+            raise Malformed(OrderRefusal.TRAIL_MISSING, "trail_percent must be below 100")
+    elif trails:
+        raise Malformed(OrderRefusal.TRAIL_NOT_ALLOWED, f"a {kind} order has no trail")
+
+
+def _validate_time(terms: Terms, at: datetime) -> None:
+    immediate = terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
+    if immediate and terms.type not in {OrderType.MARKET, OrderType.LIMIT}:
+        raise Malformed(
+            OrderRefusal.TIME_IN_FORCE_NOT_ALLOWED,
+            f"{terms.time_in_force} is for MARKET and LIMIT orders",
+        )
+    if terms.post_only and (terms.type is not OrderType.LIMIT or immediate):
+        raise Malformed(
+            OrderRefusal.POST_ONLY_NOT_ALLOWED, "post_only is for LIMIT orders that may rest"
+        )
+    if terms.time_in_force is TimeInForce.GTD:
+        if terms.expires_at is None:
+            raise Malformed(OrderRefusal.EXPIRES_AT_MISSING, "a GTD order needs expires_at")
+        if terms.expires_at <= at:
+            raise Malformed(OrderRefusal.EXPIRES_AT_IN_THE_PAST, "expires_at has passed")
+    elif terms.expires_at is not None:
+        raise Malformed(OrderRefusal.EXPIRES_AT_NOT_ALLOWED, "expires_at is for GTD orders")
+
+
+_EXITS = {
+    OrderClass.SIMPLE: {(False, False)},
+    OrderClass.BRACKET: {(True, True)},
+    OrderClass.OTO: {(True, False), (False, True)},
+    OrderClass.OCO: {(False, True)},
+}
+
+
+def _validate_exits(terms: Terms) -> None:
+    given = (terms.take_profit is not None, terms.stop_loss is not None)
+    if given not in _EXITS[terms.order_class] or (
+        terms.order_class is OrderClass.OCO
+        and (terms.type is not OrderType.LIMIT or terms.time_in_force not in EXIT_TIMES_IN_FORCE)
+    ):
+        raise Malformed(
+            OrderRefusal.EXITS_DO_NOT_MATCH_CLASS,
+            "SIMPLE has no exits, BRACKET has take_profit and stop_loss, OTO has one of them; OCO is a"
+            " resting LIMIT order (the take-profit) with a stop_loss",
+        )
+    if terms.stop_loss is None:
+        return
+    profit = terms.price if terms.order_class is OrderClass.OCO else None
+    if terms.take_profit is not None:
+        profit = terms.take_profit.price
+    exit_side = terms.side if terms.order_class is OrderClass.OCO else terms.side.opposite
+    # A selling exit takes its profit above and its loss below; a buying one the other way round.
+    if profit is not None and (profit - terms.stop_loss.stop_price) * exit_side.sign >= 0:
+        raise Malformed(
+            OrderRefusal.EXITS_OUT_OF_ORDER,
+            "the take-profit and the stop-loss lie on the wrong sides of each other",
+        )
+
+
+def _prices(terms: Terms) -> Iterator[Decimal]:
+    candidates = [terms.price, terms.stop_price, terms.trail]
+    if terms.take_profit is not None:
+        candidates.append(terms.take_profit.price)
+    if terms.stop_loss is not None:
+        candidates += [terms.stop_loss.stop_price, terms.stop_loss.price]
+    return (price for price in candidates if price is not None)
+
+
+def size(terms: Terms, instrument: Instrument, around: Surroundings) -> Decimal:
+    """Return the quantity: as given, or as much as the notional buys at the last price.
+
+    Raises:
+        Malformed: there is no price yet, or the notional is less than one lot.
+    """
+    if terms.quantity is not None:
+        return money.to_amount(terms.quantity)
+    reference = around.prices.reference(instrument.symbol, terms.side)
+    if not reference:
+        raise Malformed(
+            OrderRefusal.NO_PRICE_FOR_NOTIONAL, f"there is no price of {instrument.symbol} yet"
+        )
+    quantity = instrument.quantize_quantity((terms.notional or ZERO) / reference)
+    if quantity <= 0:
+        raise Malformed(
+            OrderRefusal.NOTIONAL_BELOW_ONE_LOT,
+            f"{terms.notional} buys less than one lot of {instrument.lot_size}",
+        )
+    return quantity
+
+
+def propose(
+    account: Account,
+    terms: Terms,
+    instrument: Instrument,
+    quantity: Decimal,
+    fingerprint: str,
+    around: Surroundings,
+) -> Proposal:
+    """Return the order as risk looks at it.
+
+    Raises:
+        Malformed: it is too large to be reckoned with, or an OCO without the position to exit from.
+    """
+    reference = around.prices.reference(instrument.symbol, terms.side)
+    unit_price = terms.price or _dearest(terms.stop_price, reference)
+    if unit_price is not None and quantity * unit_price >= VALUE_MAX:
+        raise Malformed(OrderRefusal.ORDER_TOO_LARGE, "quantity times price is too large")
+    reducing = min(quantity, account.reducible(instrument.symbol, terms.side))
+    if terms.order_class is OrderClass.OCO and reducing < quantity:
+        raise Malformed(
+            OrderRefusal.OCO_NEEDS_POSITION,
+            f"an OCO exits a position; only {money.text(reducing)} can be exited",
+        )
+    return Proposal(
+        instrument=instrument,
+        side=terms.side,
+        type=terms.type,
+        quantity=quantity,
+        price=terms.price,
+        reduce_only=terms.reduce_only,
+        strategy_id=str(terms.strategy_id) if terms.strategy_id else None,
+        terms_hash=fingerprint,
+        is_new=True,
+        reducing=reducing,
+        unit_price=unit_price,
+    )
+
+
+def _dearest(stop: Decimal | None, reference: Decimal | None) -> Decimal | None:
+    """Return the dearer of stop and reference: what a stop order may well trade at."""
+    return max((price for price in (stop, reference) if price is not None), default=None)
+
+
+def _new_order(
+    account: Account,
+    command: PlaceOrder,
+    fingerprint: str,
+    quantity: Decimal,
+    unit: Unit,
+    around: Surroundings,
+    instrument: Instrument,
+) -> Order:
+    terms = command.terms
+    expires_at = terms.expires_at
+    if terms.time_in_force is TimeInForce.DAY:
+        expires_at = around.sessions.end_of_day(instrument.calendar, unit.at)
+    return Order(
+        id=command.order_id,
+        account_id=account.id,
+        user_id=account.user_id,
+        client_order_id=command.client_order_id or str(command.order_id),
+        terms_hash=fingerprint,
+        symbol=terms.symbol,
+        side=terms.side,
+        type=terms.type,
+        time_in_force=terms.time_in_force,
+        order_class=terms.order_class,
+        quantity=quantity,
+        notional=terms.notional,
+        price=terms.price,
+        stop_price=terms.stop_price,
+        trail=terms.trail,
+        trail_percent=terms.trail_percent,
+        expires_at=expires_at,
+        reduce_only=terms.reduce_only,
+        post_only=terms.post_only,
+        status=OrderStatus.PENDING,
+        filled_quantity=ZERO,
+        filled_value=ZERO,
+        fees=ZERO,
+        reject_reason=None,
+        parent_id=None,
+        sibling_id=None,
+        strategy_id=terms.strategy_id,
+        signal_id=command.signal_id,
+        venue=account.venue,
+        triggered=False,
+        water_mark=None,
+        held_cash=ZERO,
+        held_quantity=ZERO,
+        version=0,
+        created_at=unit.at,
+        updated_at=unit.at,
+    )
+
+
+def _accept(
+    account: Account,
+    order: Order,
+    command: PlaceOrder,
+    proposal: Proposal,
+    unit: Unit,
+    around: Surroundings,
+) -> Answer:
+    cash = settlement.required_cash(
+        proposal.opening,
+        price=proposal.hold_price,
+        leverage=account.leverage,
+        fee_rate=around.fee_rate,
+    )
+    settlement.hold(
+        unit, account, order, proposal.instrument, quantity=proposal.reducing, cash=cash
+    )
+    order.move_to(OrderStatus.ACCEPTED)
+    account.open_orders[order.id] = order
+    legs = list(_legs(order, command.terms))
+    if order.order_class is OrderClass.OCO:
+        order.sibling_id = legs[0].id
+    body = unit.record_order(account, order, OrderEventType.CREATED)
+    unit.at_venue(VenueStep.SUBMIT, order)
+    for leg in legs:
+        account.open_orders[leg.id] = leg
+        if order.order_class is OrderClass.OCO:
+            leg.move_to(OrderStatus.ACCEPTED)
+            unit.at_venue(VenueStep.SUBMIT, leg)
+        unit.record_order(account, leg, OrderEventType.CREATED)
+    return Done(body)
+
+
+def _legs(order: Order, terms: Terms) -> Iterator[Order]:
+    """Make the exits; those of a bracket wait as PENDING for the entry to fill."""
+    profit_id = OrderId(derived_id("leg", order.id, "take-profit"))
+    loss_id = OrderId(derived_id("leg", order.id, "stop-loss"))
+    is_oco = terms.order_class is OrderClass.OCO
+    side = terms.side if is_oco else terms.side.opposite
+    in_force = (
+        terms.time_in_force if terms.time_in_force in EXIT_TIMES_IN_FORCE else TimeInForce.GTC
+    )
+    if terms.take_profit is not None:
+        sibling = loss_id if terms.stop_loss is not None else None
+        yield _leg(
+            order,
+            profit_id,
+            sibling,
+            side,
+            in_force,
+            OrderType.LIMIT,
+            terms.take_profit.price,
+            None,
+        )
+    if terms.stop_loss is not None:
+        sibling = profit_id if terms.take_profit is not None else None
+        kind = OrderType.STOP if terms.stop_loss.price is None else OrderType.STOP_LIMIT
+        yield _leg(
+            order,
+            loss_id,
+            order.id if is_oco else sibling,
+            side,
+            in_force,
+            kind,
+            terms.stop_loss.price,
+            terms.stop_loss.stop_price,
+        )
+
+
+def _leg(
+    order: Order,
+    leg_id: OrderId,
+    sibling_id: OrderId | None,
+    side: Side,
+    time_in_force: TimeInForce,
+    kind: OrderType,
+    price: Decimal | None,
+    stop_price: Decimal | None,
+) -> Order:
+    return msgspec.structs.replace(
+        order,
+        id=leg_id,
+        client_order_id=str(leg_id),
+        terms_hash="",
+        side=side,
+        type=kind,
+        time_in_force=time_in_force,
+        expires_at=order.expires_at if time_in_force is order.time_in_force else None,
+        notional=None,
+        price=price,
+        stop_price=stop_price,
+        trail=None,
+        trail_percent=None,
+        reduce_only=True,
+        post_only=False,
+        status=OrderStatus.PENDING,
+        parent_id=order.id,
+        sibling_id=sibling_id,
+        held_cash=ZERO,
+        held_quantity=ZERO,
+        version=0,
+    )
+
+
+def _reject(account: Account, order: Order, failure: Check, unit: Unit) -> Answer:
+    finding = RiskFinding(failure.rule, failure.limit, failure.value, failure.detail)
+    order.move_to(OrderStatus.REJECTED)
+    order.reject_reason = f"risk_{failure.rule}"
+    unit.record_order(account, order, OrderEventType.REJECTED, reason=failure.detail, check=finding)
+    return refusal(order.id, finding)
+
+
+def refusal(order_id: OrderId, finding: RiskFinding) -> Refused:
+    """Return the answer to an order that risk refused; a retry gets the same."""
+    return Refused(
+        code=f"risk_{finding.rule}",
+        detail=finding.detail,
+        extra={
+            "order_id": msgspec.Raw(msgspec.json.encode(order_id)),
+            "check": encode(finding),
+        },
+    )
+
+
+def _extra(check: Check) -> dict[str, msgspec.Raw]:
+    return {"check": encode(RiskFinding(check.rule, check.limit, check.value, check.detail))}
+
+
+class RiskReport(msgspec.Struct, frozen=True):
+    """The answer of `POST /risk/validate`."""
+
+    accepted: bool
+    checks: list[Check]
+
+
+def _show_checks(account: Account, proposal: Proposal, around: Surroundings) -> Answer:
+    checks = risk.check_all(account, proposal, around)
+    return Done(encode(RiskReport(all(check.passed for check in checks), checks)))
+
+
+def _forget_old_terms(account: Account, now_ns: int) -> None:
+    """Keep only the fingerprints that the duplicate check can still ask about."""
+    window_ns = account.limits.duplicate_window_s * 1_000_000_000
+    seen = account.recent_terms_ns
+    while seen:
+        oldest = next(iter(seen))
+        if now_ns - seen[oldest] < window_ns:
+            return
+        del seen[oldest]
