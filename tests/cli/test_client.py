@@ -90,6 +90,7 @@ def test_an_expired_access_token_is_renewed_and_kept(
     refresh, read = server.requests
     assert refresh.url.path == "/api/v1/auth/refresh"
     assert json.loads(refresh.content) == {"refresh_token": "refresh-1"}
+    assert refresh.headers["Idempotency-Key"]
     assert read.headers["Authorization"] == "Bearer access-2"
     kept = logged_in.login(URL)
     assert kept is not None

@@ -1,11 +1,11 @@
 """The tree of commands. A group is a module of its own; this one holds what stands alone."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from alphintra.cli import market, orders, portfolio, users
+from alphintra.cli import keys, market, orders, portfolio, users
+from alphintra.cli.local import DataOption
 from alphintra.cli.output import JsonOption, UrlOption, show_json
 from alphintra.cli.roles import ROLES
 
@@ -17,14 +17,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(users.app, name="user")
+app.add_typer(keys.app, name="key")
 app.add_typer(market.app, name="market")
 app.add_typer(orders.app, name="order")
 app.add_typer(portfolio.positions_app, name="positions")
 app.add_typer(portfolio.portfolio_app, name="portfolio")
-
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder that keeps everything; has a default.")
-]
 
 
 @app.command()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 
@@ -103,6 +104,7 @@ class Api:
         body: Mapping[str, object] | None = None,
         repeat: bool,
         anonymous: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:  # JSON
         """Send a request, again and again while that is safe and may help.
 
@@ -120,7 +122,7 @@ class Api:
                     path if path.startswith("/health") else f"{API}{path}",
                     params=_texts(query_plain),
                     json=body,
-                    headers={} if anonymous else self._authorization(),
+                    headers={**(headers or {}), **({} if anonymous else self._authorization())},
                 )
             except httpx.TransportError as error:
                 if last:
@@ -179,8 +181,14 @@ class Api:
                 # Another command was faster; what it wrote is fresh. Or somebody logged out.
                 return login or seen
             try:
-                tokens = self.post(
-                    "/auth/refresh", {"refresh_token": login.refresh_token}, anonymous=True
+                tokens = self._send(
+                    "POST",
+                    "/auth/refresh",
+                    body={"refresh_token": login.refresh_token},
+                    # With it a lost answer is given again instead of counting as a stolen token.
+                    headers={"Idempotency-Key": str(uuid4())},
+                    repeat=True,
+                    anonymous=True,
                 )
             except Refused as refusal:
                 if refusal.status != 401:
@@ -195,11 +203,14 @@ class Api:
 
     def keep(self, email: str, tokens: Mapping[str, Any]) -> Login:
         """Remember the tokens that the server gave for this login."""
+        before = self.store.login(self.url)
         login = Login(
             email=email,
             access_token=tokens["access_token"],
             refresh_token=tokens["refresh_token"],
             expires_at_s=time.time() + float(tokens["expires_in"]),
+            device_token=tokens.get("device_token")
+            or (before.device_token if before and before.email == email else None),
         )
         self.store.save(self.url, login)
         return login

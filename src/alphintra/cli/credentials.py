@@ -25,6 +25,8 @@ class Login:
     access_token: str
     refresh_token: str
     expires_at_s: float
+    #: Keeps this device able to log in while strangers guess at the password.
+    device_token: str | None = None
 
 
 def default_path() -> Path:

@@ -1,12 +1,43 @@
-"""Settings of commands that work on the database itself rather than over HTTP."""
+"""What commands need that work on the database itself rather than over HTTP."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
 
 from alphintra.cli.errors import CommandFailed
 
 if TYPE_CHECKING:
+    from alphintra.platform.services import Services
     from alphintra.platform.settings import Settings
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data folder of `alphintra up`; there is a default."),
+]
+T = TypeVar("T")
+
+
+def run_local(data_dir: Path | None, work: "Callable[[Services], Awaitable[T]]", *, name: str) -> T:
+    """Run `work` with the services of this machine, in an event loop of its own.
+
+    Raises:
+        CommandFailed: there is no database to work on.
+        BusUnavailable, DatabaseUnavailable: they do not answer.
+    """
+    from alphintra.platform.services import open_services
+    from alphintra.platform.telemetry import configure_logging
+
+    settings = local_settings(data_dir)
+    configure_logging(settings.model_copy(update={"log_level": "WARNING"}), process=name)
+
+    async def main() -> T:
+        async with open_services(settings, name=name) as services:
+            return await work(services)
+
+    return asyncio.run(main())
 
 
 def local_settings(data_dir: Path | None) -> "Settings":

@@ -1,0 +1,102 @@
+"""`alphintra key …`: API keys, with which programs identify themselves."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alphintra.cli.errors import Refused
+from alphintra.cli.output import JsonOption, UrlOption, YesOption, ask, show_json, show_table
+
+if TYPE_CHECKING:
+    from alphintra.cli.client import Api
+
+app = typer.Typer(help="Make and revoke API keys for programs.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    scope: Annotated[list[str], typer.Option(help="What it may do, e.g. market:read; repeatable.")],
+    expires_at: Annotated[str | None, typer.Option(help="When it ends, ISO 8601.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the key to this file, for you alone.")
+    ] = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a key; it is shown this once."""
+    from alphintra.cli.client import Api
+
+    body: dict[str, Any] = {"name": name, "scopes": scope}
+    if expires_at:
+        body["expires_at"] = expires_at
+    with Api(url) as api:
+        try:
+            made = api.post("/api-keys", body)
+        except Refused as refusal:
+            if refusal.code != "step_up_required":
+                raise
+            made = api.post("/api-keys", {**body, **_proof(api, refusal)})
+    if save is not None:
+        # Made 0600 from the start: nobody else reads it in between.
+        descriptor = os.open(save, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(made["key"])
+        print(f"The key is in {save}.")
+    elif json:
+        show_json(made)
+    else:
+        print(made["key"])
+
+
+def _proof(api: "Api", refusal: Refused) -> dict[str, str]:
+    """Ask for what the server wants as a fresh proof; the demo user's password is known here."""
+    from alphintra.cli.demo import demo_password
+
+    proof: dict[str, str] = {}
+    for needed in refusal.document.get("needed", []):
+        if needed == "password":
+            login = api.store.login(api.url)
+            known = demo_password(api.url, login.email) if login else None
+            proof["password"] = known or str(typer.prompt("Password", hide_input=True))
+        else:
+            proof["totp_code"] = str(typer.prompt("Code of your authenticator app"))
+    return proof
+
+
+@app.command("list")
+def list_(url: UrlOption = None, json: JsonOption = False) -> None:
+    """List the keys that are in use."""
+    from alphintra.cli.client import Api
+
+    with Api(url) as api:
+        found = api.get("/api-keys")["items"]
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ["name", "scopes", "created", "expires", "id"],
+        (
+            (key["name"], key["scopes"], key["created_at"], key["expires_at"], key["id"])
+            for key in found
+        ),
+        empty="There are no keys.",
+    )
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    yes: YesOption = False,
+    url: UrlOption = None,
+) -> None:
+    """End a key at once."""
+    from alphintra.cli.client import Api
+
+    ask(f"Revoke the key {key_id}?", yes=yes)
+    with Api(url) as api:
+        api.delete(f"/api-keys/{key_id}")
+    print("The key is revoked.")
