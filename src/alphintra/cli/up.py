@@ -104,7 +104,10 @@ def _run(options: UpOptions) -> None:
                 bus_url=environment[f"{_PREFIX}BUS_URL"],
                 master_key=environment[f"{_PREFIX}MASTER_KEY"],
             )
-            login = _python(environment, _SEED, what="making demo data") if options.demo else ""
+            login = ""
+            if options.demo:
+                folder = str(servers.folder.path)
+                login = _python(environment, _SEED, folder, what="making demo data")
             _greet(options, servers, url, login, seconds=time.monotonic() - began_s)
             _tend(crew, servers)
         finally:
@@ -149,15 +152,17 @@ from alphintra.platform import migrations
 migrations.upgrade(os.environ["ALPHINTRA_DATABASE_URL"])
 """
 _SEED = """\
+import sys
+from pathlib import Path
 from alphintra.cli import demo
-print(demo.seed())
+print(demo.seed(Path(sys.argv[1])))
 """
 
 
-def _python(environment: Mapping[str, str], code: str, *, what: str) -> str:
+def _python(environment: Mapping[str, str], code: str, *arguments: str, what: str) -> str:
     try:
         answer = subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", code, *arguments],
             env=dict(environment),
             capture_output=True,
             text=True,
@@ -184,9 +189,9 @@ def _greet(
     lines += [
         "",
         "Three things to try in another terminal:",
-        "  alphintra market quotes AAPL                      watch a price move",
-        "  alphintra order place AAPL buy 10                 trade on paper",
-        "  alphintra portfolio                               see what it did to your account",
+        "  alphintra user login --demo && alphintra market quote AAPL   see a price",
+        "  alphintra order place AAPL buy 10                            trade on paper",
+        "  alphintra portfolio                                          see what it did",
         "",
         "Ctrl-C stops everything; the data stays.",
     ]
