@@ -176,10 +176,10 @@ def _tables(connection: Any) -> Finding:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     wanted = ScriptDirectory.from_config(config).get_current_head()
-    (table,) = connection.execute("SELECT to_regclass('platform.alembic_version')").fetchone()
+    (table,) = connection.execute("SELECT to_regclass('platform.schema_version')").fetchone()
     if table is None:
         return _wrong("tables", "there are none yet", "Run: alphintra migrate")
-    found = connection.execute("SELECT version_num FROM platform.alembic_version").fetchone()
+    found = connection.execute("SELECT version_num FROM platform.schema_version").fetchone()
     if found != (wanted,):
         return _wrong(
             "tables",
