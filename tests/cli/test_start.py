@@ -3,7 +3,7 @@ import sys
 
 #: What a command may need, but the help text does not.
 HEAVY = (
-    "alembic", "fastapi", "grpc", "httpx", "nats", "numba", "numpy", "psycopg", "pyarrow",
+    "alembic", "fastapi", "grpc", "httpx", "msgspec", "nats", "numba", "numpy", "psycopg", "pyarrow",
     "pydantic", "rich", "sqlalchemy", "structlog", "uvicorn",
 )  # fmt: skip
 

@@ -1,9 +1,12 @@
 """`alphintra market …`: instruments, candles and quotes; import and replay of files."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from alphintra.cli.errors import CommandFailed
+from alphintra.cli.local import DataOption, run_local
 from alphintra.cli.output import (
     JsonOption,
     LimitOption,
@@ -13,9 +16,21 @@ from alphintra.cli.output import (
     show_table,
 )
 
+if TYPE_CHECKING:
+    from alphintra.platform.services import Services
+
 app = typer.Typer(help="Look at market data; import and replay files.", no_args_is_help=True)
 
 Symbol = Annotated[str, typer.Argument(help="Which instrument, e.g. SPY.")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Parquet or CSV.")]
+TimeframeOption = Annotated[
+    str | None, typer.Option("--timeframe", "-t", help="Of candles: 1m, 1d, …")
+]
+TimezoneOption = Annotated[str, typer.Option(help="Zone of times that have none.")]
+ColumnsOption = Annotated[
+    str, typer.Option(help="Names of the columns in order, comma separated, without a header.")
+]
+DateFormatOption = Annotated[str, typer.Option(help="Form of the times, as in strptime.")]
 
 
 @app.command()
@@ -95,3 +110,94 @@ def sources(url: UrlOption = None, json: JsonOption = False) -> None:
         (source.values() for source in found),
         empty="There are no feeds.",
     )
+
+
+@app.command()
+def add(
+    symbol: Symbol,
+    name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    asset_class: Annotated[
+        str, typer.Option("--class", help="EQUITY, CRYPTO, FX or INDEX.")
+    ] = "EQUITY",
+    base: Annotated[str, typer.Option(help="What a buyer receives; default: the symbol.")] = "",
+    quote_asset: Annotated[str, typer.Option("--quote", help="What its price is in.")] = "USD",
+    tick: Annotated[str, typer.Option(help="The grid of its prices.")] = "0.01",
+    lot: Annotated[str, typer.Option(help="The grid of its quantities.")] = "1",
+    calendar: Annotated[str, typer.Option(help="ALWAYS, or an exchange: XNYS.")] = "ALWAYS",
+    shortable: Annotated[bool, typer.Option(help="Whether it may be sold short.")] = True,
+    data: DataOption = None,
+) -> None:
+    """Add an instrument, or change one that is there."""
+    from alphintra.core.instruments import Asset, AssetClass, Instrument
+    from alphintra.core.instruments import Symbol as SymbolName
+    from alphintra.core.money import parse_amount
+
+    symbol = symbol.upper()
+    try:
+        instrument = Instrument(
+            symbol=SymbolName(symbol),
+            name=name or symbol,
+            asset_class=AssetClass(asset_class.upper()),
+            base=Asset(base.upper() or symbol),
+            quote=Asset(quote_asset.upper()),
+            tick_size=parse_amount(tick),
+            lot_size=parse_amount(lot),
+            calendar=calendar.upper(),
+            shortable=shortable,
+        )
+    except ValueError as error:
+        raise CommandFailed(str(error), code="invalid_instrument") from error
+
+    async def save(services: "Services") -> None:
+        from alphintra import market
+
+        async with services.database.transaction() as session:
+            await market.save_instrument(session, instrument)
+
+    run_local(data, save, name="market add")
+    print(f"{symbol} is there. The desk takes notice within half a minute.")
+
+
+@app.command("import")
+def import_(
+    file: File,
+    symbol: Annotated[str, typer.Option(help="Which instrument the file is of.")],
+    timeframe: TimeframeOption = None,
+    timezone: TimezoneOption = "",
+    source: Annotated[str, typer.Option(help="What to call the data's origin.")] = "import",
+    columns: ColumnsOption = "",
+    date_format: DateFormatOption = "",
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Store candles, quotes or trades from a Parquet or CSV file.
+
+    Rows that cannot be true are kept apart with their reason. The same file again changes nothing.
+    """
+
+    async def store(services: "Services") -> dict[str, Any]:
+        import msgspec
+
+        from alphintra import market
+
+        result = await market.import_file(
+            services,
+            file,
+            symbol=symbol.upper(),
+            timeframe=timeframe,
+            timezone=timezone,
+            source=source,
+            columns=columns.split(",") if columns else (),
+            date_format=date_format,
+        )
+        return cast(dict[str, Any], msgspec.to_builtins(result))
+
+    result = run_local(data, store, name="market import")
+    if json:
+        show_json(result)
+        return
+    print(f"{result['accepted']} of {result['rows']} rows taken, {result['stored']} of them new.")
+    for reason, count in result["quarantined"].items():
+        print(f"  {count} in quarantine: {reason}")
+    for flag, count in result["flags"].items():
+        print(f"  {count} to look at: {flag}")
