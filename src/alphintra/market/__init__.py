@@ -1,0 +1,27 @@
+"""Market data: instruments and sessions, feeds and their candles, imports, history.
+
+Prices arrive here, are judged, published and kept. What a price means for an order is decided
+elsewhere.
+"""
+
+from alphintra.market.importing import ImportResult, import_file
+from alphintra.market.instruments import load_instrument, load_instruments, save_instrument
+from alphintra.market.pipeline import FeedPipeline, is_derived
+from alphintra.market.seed import seed_demo, seed_instruments
+from alphintra.market.sessions import TradingSession, is_open, next_close, sessions_between
+
+__all__ = [
+    "FeedPipeline",
+    "ImportResult",
+    "TradingSession",
+    "import_file",
+    "is_derived",
+    "is_open",
+    "load_instrument",
+    "load_instruments",
+    "next_close",
+    "save_instrument",
+    "seed_demo",
+    "seed_instruments",
+    "sessions_between",
+]

@@ -5,6 +5,7 @@ the raw text of quarantined rows.
 """
 
 from collections.abc import Sequence
+from decimal import Context
 from typing import Final
 
 import psycopg
@@ -26,11 +27,13 @@ _ESCAPES: Final = str.maketrans(
 )
 
 RAW_LENGTH_MAX: Final = 4_000
+#: Rounds to eight places without running out of digits.
+WIDE: Final = Context(prec=60)
 
 
 def escape(text: str) -> str:
     """Return text as COPY reads it back; NUL, which PostgreSQL has no room for, is replaced."""
-    return text.encode("utf-8", "replace").decode().translate(_ESCAPES)[:RAW_LENGTH_MAX]
+    return text[:RAW_LENGTH_MAX].encode("utf-8", "replace").decode().translate(_ESCAPES)
 
 
 class InstantText:

@@ -46,7 +46,7 @@ _raw = msgspec.json.Encoder(decimal_format="string")
 
 
 def is_derived(source: str) -> bool:
-    """Whether batches of this source repeat as candles what was published as ticks or finer bars."""
+    """Whether this source repeats as candles what was published as ticks or finer bars."""
     return source.endswith(DERIVED_SUFFIX)
 
 
