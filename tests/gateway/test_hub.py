@@ -87,7 +87,7 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 5) -> Non
 
 
 async def receive_until_closed(socket: ClientConnection) -> list[dict[str, Any]]:
-    """Return what still comes; the close itself is for `pytest.raises`, or for `socket.close_code`."""
+    """Return what still comes; `socket.close_code` says how it ended."""
     received = []
     with contextlib.suppress(websockets.ConnectionClosed):
         while True:

@@ -4,15 +4,13 @@
 path is
   rewritten before routing, so an alias has no routes, no access rules and no OpenAPI entries of its
   own.
-- Text that no table can hold (NUL) is refused before it reaches anything.
+- What is no text (NUL, half a surrogate pair) is refused before it reaches anything.
 - `/auth/*` is counted per address before it costs anything.
 - Security headers; HSTS only where the caller came over TLS.
 - A server span per request, as a child of the caller's `traceparent`, when tracing is configured.
 """
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -41,11 +39,13 @@ _PAGE_CONTENT_POLICY = (
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _HEADERS = [(b"x-frame-options", b"DENY"), (b"content-security-policy", _CONTENT_POLICY)]
 _PAGE_HEADERS = [(b"x-frame-options", b"DENY"), (b"content-security-policy", _PAGE_CONTENT_POLICY)]
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class NotText(BadRequest):
-    """The request holds a NUL character, which no text field can keep. Leave it out."""
+    """The request holds a NUL or half a surrogate pair, which no text can keep. Leave it out."""
 
     code = "not_text"
 
@@ -108,11 +108,14 @@ class Edge:
 
         try:
             await self._check(scope, path)
+            if scope["method"] in _WITH_BODY and _is_json(scope):
+                receive = await _checked_json(receive)
+        except BodyRefused as refused:
+            await problem_response(refused.problem)(scope, receive, guarded_send)
+            return
         except Problem as problem:
             await problem_response(problem)(scope, receive, guarded_send)
             return
-        if scope["method"] in _WITH_BODY:
-            receive = _refuse_nul(receive)
         if self._is_traced:
             await self._traced(scope, receive, guarded_send)
         else:
@@ -149,25 +152,48 @@ class Edge:
                     span.set_status(Status(StatusCode.ERROR))
 
 
+def _is_json(scope: Scope) -> bool:
+    return any(name == b"content-type" and b"json" in value for name, value in scope["headers"])
+
+
 def _caller(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""
 
 
-def _refuse_nul(receive: Receive) -> Callable[[], Awaitable[Any]]:
-    tail = b""
+async def _checked_json(receive: Receive) -> Receive:
+    """Read a whole JSON body, which the routes would do next, and refuse what is not text.
 
-    async def checked() -> Message:
-        nonlocal tail
+    Raises:
+        BodyRefused: it is too large, or holds a NUL or half a surrogate pair.
+    """
+    chunks = []
+    while True:
         message = await receive()
-        body = message.get("body", b"")
-        # The escape may be cut by a chunk's end. A doubled backslash before it is refused as well:
-        # nobody writes about NUL to a trading system.
-        if body:
-            window = tail + body
-            if b"\\u0000" in window:
-                raise BodyRefused(NotText("the body contains a NUL character"))
-            tail = window[-5:]
+        if message["type"] != "http.request":
+            break
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            message = {"type": "http.request", "body": b"".join(chunks), "more_body": False}
+            if not is_text(message["body"]):
+                raise BodyRefused(NotText("the body contains a character that is not text"))
+            break
+    read: Message | None = message
+
+    async def again() -> Message:
+        nonlocal read
+        if read is None:
+            return await receive()
+        message, read = read, None
         return message
 
-    return checked
+    return again
+
+
+def is_text(body: bytes) -> bool:
+    """Say whether the escapes of a JSON document stand for characters that a text may hold."""
+    if b"\\u" not in body:
+        return True
+    # Blanks keep what stood apart from growing together into an escape or a pair.
+    escapes = _PAIR.sub(b" ", body.replace(b"\\\\", b"  "))
+    return b"\\u0000" not in escapes and not _LONE.search(escapes)

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import Counter, Histogram
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,8 +35,21 @@ LATENCY = Histogram(
 )
 log = structlog.get_logger(__name__)
 
+#: Written out, "1e999999999" is a gigabyte of zeros.
+DECIMAL_DIGITS_MAX = 80
+
+
+def _writable(value: Decimal) -> Decimal:
+    _, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or len(digits) + abs(exponent) > DECIMAL_DIGITS_MAX:
+        raise ValueError("a plain decimal number of ordinary size is needed")
+    return value
+
+
 #: A decimal that leaves as a plain string without exponent or trailing zeros.
-DecimalString = Annotated[Decimal, PlainSerializer(money.text, return_type=str)]
+DecimalString = Annotated[
+    Decimal, AfterValidator(_writable), PlainSerializer(money.text, return_type=str)
+]
 
 
 class Schema(BaseModel):
