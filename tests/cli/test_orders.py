@@ -102,8 +102,10 @@ def test_cancel_all_asks_first(
     refused = CliRunner().invoke(app, ["order", "cancel-all"])
     assert isinstance(refused.exception, CommandFailed)
     assert server.requests == []
+    server.answers = [httpx.Response(200, json={"canceled": ["1", "2"]})]
     done = CliRunner().invoke(app, ["order", "cancel-all", "--yes", "--symbol", "spy"])
     assert done.exit_code == 0
+    assert "2 cancelled" in done.output
     (request,) = server.requests
     assert (request.method, request.url.params["symbol"]) == ("DELETE", "SPY")
 

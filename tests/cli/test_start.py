@@ -3,8 +3,8 @@ import sys
 
 #: What a command may need, but the help text does not.
 HEAVY = (
-    "alembic", "fastapi", "grpc", "httpx", "msgspec", "nats", "numba", "numpy", "psycopg", "pyarrow",
-    "pydantic", "rich", "sqlalchemy", "structlog", "uvicorn",
+    "alembic", "fastapi", "grpc", "httpx", "msgspec", "nats", "numba", "numpy", "psycopg",
+    "pyarrow", "pydantic", "rich", "sqlalchemy", "structlog", "uvicorn",
 )  # fmt: skip
 
 

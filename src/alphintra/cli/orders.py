@@ -72,7 +72,7 @@ def place(
         "notional": notional,
         "price": limit,
         "stop_price": stop,
-        "trail_amount": trail,
+        "trail": trail,
         "trail_percent": trail_percent,
         "time_in_force": tif,
         "expires_at": expires_at,
@@ -131,7 +131,7 @@ def summary(order: dict[str, Any]) -> str:
     prices = {
         "limit": order.get("price"),
         "stop": order.get("stop_price"),
-        "trail": order.get("trail_amount"),
+        "trail": order.get("trail"),
         "trail %": order.get("trail_percent"),
     }
     terms = " ".join(f"{name} {price}" for name, price in prices.items() if price is not None)
@@ -196,14 +196,18 @@ def show(order_id: OrderId, url: UrlOption = None, json: JsonOption = False) -> 
     if json:
         show_json(order)
         return
-    history = order.pop("history", [])
     print(summary(order))
-    shown_above = {"id", "history", "side", "symbol", "type", "status"}
-    show_fields({name: value for name, value in order.items() if name not in shown_above})
+    for leg in order["legs"]:
+        print(f"exit: {summary(leg)}")
+    if check := order["check"]:
+        print(check["detail"])
+    shown_elsewhere = {"id", "history", "legs", "check", "side", "symbol", "type", "status"}
+    show_fields({name: value for name, value in order.items() if name not in shown_elsewhere})
     print()
+    columns = ["at", "event_type", "actor", "reason"]
     show_table(
-        list(history[0]) if history else [],
-        (event.values() for event in history),
+        columns,
+        ([step[column] for column in columns] for step in order["history"]),
         empty="Nothing has happened to it yet.",
     )
 
@@ -214,16 +218,19 @@ def modify(
     quantity: Annotated[str | None, typer.Option(help="The whole quantity from now on.")] = None,
     limit: Annotated[str | None, typer.Option(help="The limit price from now on.")] = None,
     stop: Annotated[str | None, typer.Option(help="The stop price from now on.")] = None,
+    trail: Annotated[str | None, typer.Option(help="The trailing distance from now on.")] = None,
     url: UrlOption = None,
     json: JsonOption = False,
 ) -> None:
     """Change quantity or prices of an open order."""
     from alphintra.cli.client import Api
 
-    changes = {"quantity": quantity, "price": limit, "stop_price": stop}
+    changes = {"quantity": quantity, "price": limit, "stop_price": stop, "trail": trail}
     changes = {name: value for name, value in changes.items() if value is not None}
     if not changes:
-        raise CommandFailed("nothing to change", advice="Give --quantity, --limit or --stop.")
+        raise CommandFailed(
+            "nothing to change", advice="Give --quantity, --limit, --stop or --trail."
+        )
     with Api(url) as api:
         order = api.put(f"/orders/{order_id}", changes)
     if json:
@@ -261,4 +268,4 @@ def cancel_all(
     if json:
         show_json(answer)
     else:
-        print("cancelled")
+        print(f"{len(answer['canceled'])} cancelled")
