@@ -14,8 +14,15 @@ from alphintra.identity.events import AuditEvent, UserEvent, UserEventType
 from alphintra.identity.permissions import ROLE_PERMISSIONS, Role, permissions_of
 from alphintra.identity.routes import router, well_known_router
 from alphintra.identity.runtime import Identity, build_authenticator, build_identity
-from alphintra.identity.service.administration import disable_user, enable_user, set_roles
+from alphintra.identity.service.administration import (
+    disable_user,
+    enable_user,
+    get_user,
+    list_users,
+    set_roles,
+)
 from alphintra.identity.service.housekeeping import run_housekeeping
+from alphintra.identity.service.login import password_matches
 from alphintra.identity.service.registration import create_user, find_user
 from alphintra.identity.service.step_up import Proof, confirm
 
@@ -35,6 +42,9 @@ __all__ = [
     "disable_user",
     "enable_user",
     "find_user",
+    "get_user",
+    "list_users",
+    "password_matches",
     "permissions_of",
     "router",
     "run_housekeeping",

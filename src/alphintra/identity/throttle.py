@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from prometheus_client import Counter
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,6 +27,8 @@ _CONNECTIONS_MAX: Final = 3
 #: How long a refusal is answered from memory without asking again, and how many are remembered.
 _REMEMBERED_S: Final = 10.0
 _REMEMBERED_MAX: Final = 20_000
+#: How far the clocks of replicas may be apart.
+_SKEW: Final = timedelta(seconds=60)
 
 REFUSED = Counter("alphintra_throttled_attempts_total", "Attempts refused by a bucket", ["kind"])
 
@@ -81,9 +83,10 @@ class Throttle:
                 select(ThrottleBucket.full_at).where(ThrottleBucket.key == bucket.key)
             )
         at = now(self._clock)
-        if full_at is None or full_at <= at + timedelta(seconds=bucket.refill_s) * (
-            bucket.capacity - 1
-        ):
+        refill = timedelta(seconds=bucket.refill_s)
+        if full_at is None or full_at <= at + refill * (bucket.capacity - 1):
+            return
+        if full_at > at + refill * bucket.capacity + _SKEW:
             return
         wait_s = self._wait_s(bucket, full_at, at)
         self._remember(bucket, wait_s)
@@ -104,7 +107,10 @@ class Throttle:
         at = now(self._clock)
         refill = timedelta(seconds=bucket.refill_s)
         statement = insert(ThrottleBucket).values(key=bucket.key, full_at=at + refill)
-        full_at = func.greatest(ThrottleBucket.full_at, at) + refill
+        # A bucket cannot be emptier than empty: what says so was written before the clock jumped
+        # back, and would keep people out until the time has caught up.
+        impossible = ThrottleBucket.full_at > at + refill * bucket.capacity + _SKEW
+        full_at = case((impossible, at), else_=func.greatest(ThrottleBucket.full_at, at)) + refill
         taken = await session.execute(
             statement.on_conflict_do_update(
                 index_elements=[ThrottleBucket.key],

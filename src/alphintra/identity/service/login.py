@@ -219,3 +219,15 @@ def _new_session(identity: Identity, user: User, client: Client, device: Device 
         last_used_at=at,
         expires_at=at + timedelta(seconds=services.settings.session_s),
     )
+
+
+async def password_matches(identity: Identity, *, email: str, password: str) -> bool:
+    """Say whether this is the password of the account, for the operator's own commands.
+
+    Counts no attempt and starts no session; it is not for requests from outside.
+    """
+    async with identity.services.database.reading() as session:
+        stored = await session.scalar(
+            select(User.password_hash).where(User.email == emails.canonical(email))
+        )
+    return (await identity.passwords.verify(passwords.normalise(password), stored)).right
