@@ -9,6 +9,7 @@ from alphintra.assets.ledger import (
     PostingKind,
     balances,
     ledger_account,
+    totals,
     write,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "PostingKind",
     "balances",
     "ledger_account",
+    "totals",
     "write",
 ]

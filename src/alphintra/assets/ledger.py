@@ -8,7 +8,7 @@ changed or deleted.
 Writers that commit in bulk (the desk) collect postings in a `Journal` and write it with `write`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra.assets.models import LedgerAccountRow
@@ -175,3 +175,17 @@ async def balances(session: AsyncSession, owner_id: UUID) -> list[Balance]:
         Balance(asset, buckets.get(Bucket.AVAILABLE, zero), buckets.get(Bucket.HELD, zero))
         for asset, buckets in by_asset.items()
     ]
+
+
+async def totals(
+    session: AsyncSession, owner_ids: Collection[UUID]
+) -> dict[tuple[UUID, str], Decimal]:
+    """Return what each owner has of each asset, free and held together."""
+    rows = await session.execute(
+        select(
+            LedgerAccountRow.owner_id, LedgerAccountRow.asset, func.sum(LedgerAccountRow.balance)
+        )
+        .where(LedgerAccountRow.owner_id.in_(owner_ids))
+        .group_by(LedgerAccountRow.owner_id, LedgerAccountRow.asset)
+    )
+    return {(owner_id, asset): total for owner_id, asset, total in rows}

@@ -4,15 +4,20 @@ Prices arrive here, are judged, published and kept. What a price means for an or
 elsewhere.
 """
 
+from alphintra.market.board import LatestQuote, QuoteBoard
 from alphintra.market.importing import ImportResult, import_file
 from alphintra.market.instruments import load_instrument, load_instruments, save_instrument
 from alphintra.market.pipeline import FeedPipeline, is_derived
+from alphintra.market.feed import run_market
+from alphintra.market.routes import router
 from alphintra.market.seed import seed_demo, seed_instruments
 from alphintra.market.sessions import TradingSession, is_open, next_close, sessions_between
 
 __all__ = [
     "FeedPipeline",
     "ImportResult",
+    "LatestQuote",
+    "QuoteBoard",
     "TradingSession",
     "import_file",
     "is_derived",

@@ -216,7 +216,7 @@ class Book:
         """Return all open orders in memory, oldest first."""
         return sorted(
             (order for account in self.accounts.values() for order in account.open_orders.values()),
-            key=lambda order: order.id,
+            key=lambda order: (order.created_at, order.id),
         )
 
 

@@ -25,7 +25,7 @@ from alphintra.trading.desk import Desk
 from alphintra.trading.models import LeaseRow
 
 METHOD = "/alphintra.trading.Desk/Submit"
-TOKEN_KEY = "x-desk-token"
+TOKEN_KEY = "x-desk-token"  # noqa: S105 - the name of the header, not its content
 CALL_TIMEOUT_S = 10.0
 MESSAGE_BYTES_MAX = 1_000_000
 
@@ -94,7 +94,8 @@ class DeskClient:
         except grpc.aio.AioRpcError as error:
             log.warning("desk_unreachable", address=address, status=error.code().name)
             return Unknown("the desk did not answer")
-        return _answer_decoder.decode(reply)
+        answer: Answer = _answer_decoder.decode(reply)
+        return answer
 
     def _channel(self, address: str) -> grpc.aio.Channel:
         channel = self._channels.get(address)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from alphintra.core.errors import Conflict, NotFound, Problem, Unavailable
+from alphintra.core.errors import BadRequest, NotFound, Problem, Unavailable
 
 
 class StoreFailed(Exception):
@@ -34,13 +34,13 @@ class NoSuchOrder(NotFound):
     code = "no_such_order"
 
 
-class OrderNotOpen(Conflict):
-    """The order is not open any more, so it cannot be changed or cancelled. Read it to see why."""
-
-    code = "order_not_open"
-
-
 class NoSuchPosition(NotFound):
     """You have no position in this symbol."""
 
     code = "no_such_position"
+
+
+class StrategyMissing(BadRequest):
+    """A kill switch with scope STRATEGY names the strategy. Add strategy_id."""
+
+    code = "strategy_missing"

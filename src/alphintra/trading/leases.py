@@ -61,7 +61,7 @@ async def take(
                     "locked": locked,
                 },
             )
-            return {shard: epoch for shard, epoch in await cursor.fetchall()}
+            return dict(await cursor.fetchall())
     except psycopg.Error as error:
         raise StoreFailed(str(error)) from error
 

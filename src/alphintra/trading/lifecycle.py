@@ -397,10 +397,10 @@ def _rehold(
 def _follow_quantity(account: Account, order: Order, unit: Unit) -> None:
     """A bracket's waiting exits are as large as its entry."""
     for leg in account.open_orders.values():
-        if leg.parent_id == order.id and leg.status is OrderStatus.PENDING:
-            if leg.quantity != order.quantity:
-                leg.quantity = order.quantity
-                unit.record_order(account, leg, OrderEventType.MODIFIED)
+        is_waiting = leg.parent_id == order.id and leg.status is OrderStatus.PENDING
+        if is_waiting and leg.quantity != order.quantity:
+            leg.quantity = order.quantity
+            unit.record_order(account, leg, OrderEventType.MODIFIED)
 
 
 def exits_of(account: Account, symbol: str, side: Side) -> list[Order]:

@@ -45,7 +45,8 @@ class OrderRow(Base):
     __tablename__ = "orders"
     __table_args__ = (
         UniqueConstraint("account_id", "client_order_id"),
-        Index(None, "account_id", "id"),
+        Index(None, "account_id", "created_at", "id"),
+        Index(None, "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_orders_open", "account_id", postgresql_where=OPEN_STATUSES),
         {"schema": "trading", "postgresql_with": {"fillfactor": 80}},
     )

@@ -182,9 +182,12 @@ class DeskRunner:
             instruments = await market.load_instruments(session)
             calendars = {one.calendar for one in instruments}
             sessions = {
-                calendar: await market.sessions_between(
-                    session, calendar, today - timedelta(days=7), today + timedelta(days=14)
-                )
+                calendar: [
+                    (one.opens_at, one.closes_at)
+                    for one in await market.sessions_between(
+                        session, calendar, today - timedelta(days=7), today + timedelta(days=14)
+                    )
+                ]
                 for calendar in sorted(calendars)
             }
         # In place: the venue looks instruments up in the same dictionary.
@@ -211,6 +214,8 @@ class DeskRunner:
         except msgspec.DecodeError:
             log.warning("feed_message_unreadable")
             return
+        if market.is_derived(batch.source):
+            return  # candles made of ticks that were seen already
         if self._desk is not None:
             self._desk.on_market_data(batch)
         else:

@@ -113,11 +113,17 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 80},
     )
     op.create_index(
-        op.f("ix_orders_account_id_id"),
+        op.f("ix_orders_account_id_created_at_id"),
         "orders",
-        ["account_id", "id"],
-        unique=False,
+        ["account_id", "created_at", "id"],
         schema="trading",
+    )
+    op.create_index(
+        op.f("ix_orders_parent_id"),
+        "orders",
+        ["parent_id"],
+        schema="trading",
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
     )
     op.create_index(
         "ix_orders_open",

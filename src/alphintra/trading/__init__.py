@@ -1,0 +1,22 @@
+"""Trading: orders, execution, positions, risk, profit and loss. The desk and the paper venue."""
+
+from alphintra.trading.errors import NoSuchOrder, OrderRefused
+from alphintra.trading.listening import run_signals
+from alphintra.trading.routes import router, trading
+from alphintra.trading.running import run_desk
+from alphintra.trading.service import Caller, TradingService, caller_of
+from alphintra.trading.views import order_detail, stream_snapshot
+
+__all__ = [
+    "Caller",
+    "NoSuchOrder",
+    "OrderRefused",
+    "TradingService",
+    "caller_of",
+    "order_detail",
+    "router",
+    "run_desk",
+    "run_signals",
+    "stream_snapshot",
+    "trading",
+]
