@@ -53,6 +53,9 @@ def event_types() -> dict[str, type[msgspec.Struct]]:
     """Return the structs of events' data by type.
 
     Each is named in the first words of its docstring: `order_event.v1`.
+
+    Raises:
+        ValueError: two structs claim the same type, so readers could not know what they get.
     """
     found: dict[str, type[msgspec.Struct]] = {}
     for module in modules():
@@ -60,17 +63,19 @@ def event_types() -> dict[str, type[msgspec.Struct]]:
             if kind.__module__ != module.__name__ or not issubclass(kind, msgspec.Struct):
                 continue
             if named := re.match(rf"`({_EVENT_TYPE.pattern})`", kind.__doc__ or ""):
+                if other := found.get(named[1]):
+                    raise ValueError(f"{named[1]} is both {other} and {kind}")
                 found[named[1]] = kind
     return dict(sorted(found.items()))
 
 
 def announced_event_types() -> set[str]:
-    """Return every event type that the code names in a constant."""
+    """Return every event type that the code names in a string."""
+    source = Path(alphintra.__path__[0])
     return {
-        value
-        for module in modules()
-        for value in vars(module).values()
-        if isinstance(value, str) and _EVENT_TYPE.fullmatch(value)
+        name
+        for file in source.rglob("*.py")
+        for name in re.findall(rf'"({_EVENT_TYPE.pattern})"', file.read_text())
     }
 
 

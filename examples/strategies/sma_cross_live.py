@@ -49,7 +49,7 @@ class SmaCross:
 
     def on_candle(self, candle: dict[str, Any]) -> Signal | None:
         """Take a candle; only a closed one that is not known yet can lead to a signal."""
-        start = candle["start"]
+        start = candle["starts_at"]
         # Times are ISO 8601 in UTC, so they sort as text.
         if not candle["closed"] or start <= self.newest:
             return None

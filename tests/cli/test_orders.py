@@ -110,14 +110,17 @@ def test_cancel_all_asks_first(
     assert (request.method, request.url.params["symbol"]) == ("DELETE", "SPY")
 
 
-def test_closing_a_position_is_never_repeated_blindly(
+def test_closing_a_position_is_repeated_with_the_same_key(
     commands_use: Callable[[ScriptedServer], None], server: ScriptedServer
 ) -> None:
     commands_use(server)
     server.answers = [httpx.ReadTimeout("no answer")]
     result = CliRunner().invoke(app, ["positions", "close", "SPY", "--yes"])
     assert isinstance(result.exception, Unreachable)
-    assert len(server.requests) == 1
+    keys = {request.headers["Idempotency-Key"] for request in server.requests}
+    assert len(server.requests) > 1
+    assert len(keys) == 1
+    assert keys.pop() in result.exception.text()
 
 
 def test_list_prints_a_table_and_json(

@@ -178,7 +178,7 @@ async def price_of_that_day(trader: Trader, low: Decimal, high: Decimal) -> None
     async with asyncio.timeout(30):
         while True:
             quote = await trader.get("/market-data/quotes/SPY")
-            if low <= Decimal(quote["bid"]) <= high:
+            if low <= Decimal(quote["last"] or 0) <= high:
                 return
             await asyncio.sleep(0.05)
 

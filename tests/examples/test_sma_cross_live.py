@@ -28,7 +28,7 @@ def strategy(example: ModuleType) -> Any:
 
 
 def candle(minute: int, close: float, *, closed: bool = True) -> dict[str, Any]:
-    return {"start": f"2026-01-02T15:{minute:02}:00Z", "close": str(close), "closed": closed}
+    return {"starts_at": f"2026-01-02T15:{minute:02}:00Z", "close": str(close), "closed": closed}
 
 
 def update(one: dict[str, Any]) -> dict[str, Any]:

@@ -76,9 +76,10 @@ class Api:
         """Change; a repeat leads to the same state."""
         return self._send("PUT", path, body=body, repeat=True)
 
-    def delete(self, path: str, *, repeat: bool = True, **query: object) -> Any:  # JSON
-        """Remove or cancel. `repeat` is for what has the same effect once and twice."""
-        return self._send("DELETE", path, query=query, repeat=repeat)
+    def delete(self, path: str, *, key: str | None = None, **query: object) -> Any:  # JSON
+        """Remove or cancel; a repeat changes nothing, with `key` because the server knows it."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self._send("DELETE", path, query=query, headers=headers, repeat=True)
 
     def pages(self, path: str, *, limit: int, **query: object) -> list[Any]:
         """Read a list page by page until `limit` items are there or the list ends."""

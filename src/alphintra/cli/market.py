@@ -72,7 +72,11 @@ def candles(
             timeframe=timeframe,
             start=start,
             end=end,
+            # Without a beginning the latest are meant; shown with the latest at the end.
+            order="asc" if start else "desc",
         )
+    if not start:
+        found.reverse()
     if json:
         show_json(found)
         return

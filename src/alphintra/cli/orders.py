@@ -1,5 +1,7 @@
 """`alphintra order …`: place, look at, change and cancel orders."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -16,7 +18,7 @@ from alphintra.cli.output import (
     show_json,
     show_table,
 )
-from alphintra.core.orders import OrderClass, OrderStatus, OrderType, Side, TimeInForce
+from alphintra.core.orders import OrderClass, OrderType, Side, TimeInForce
 
 app = typer.Typer(help="Place, change and cancel orders.", no_args_is_help=True)
 
@@ -78,25 +80,36 @@ def place(
         "expires_at": expires_at,
         "reduce_only": reduce_only or None,
         "post_only": post_only or None,
-        "client_order_id": client_order_id or f"cli-{uuid4()}",
+        "client_order_id": client_order_id or new_client_order_id(),
         **exits(take_profit=take_profit, stop_loss=stop_loss),
     }
     body = {name: value for name, value in body.items() if value is not None}
-    with Api(url) as api:
-        try:
-            # Repeated when no answer came: the client order id makes sure that it trades once.
-            order = api.post("/orders", body, repeat=True)
-        except CommandFailed as failure:
-            if failure.exit_code == 3:
-                failure.advice += (
-                    "\nTo ask again without trading twice, repeat the command with\n"
-                    f"--client-order-id {body['client_order_id']}"
-                )
-            raise
+    with Api(url) as api, naming(body["client_order_id"]):
+        # Repeated when no answer came: the client order id makes sure that it trades once.
+        order = api.post("/orders", body, repeat=True)
     if json:
         show_json(order)
     else:
         print(summary(order))
+
+
+def new_client_order_id() -> str:
+    """Return an id for an order of the command line."""
+    return f"cli-{uuid4()}"
+
+
+@contextmanager
+def naming(client_order_id: str) -> Iterator[str]:
+    """Tell the id of an order whose outcome stays unknown, so that it can be asked for again."""
+    try:
+        yield client_order_id
+    except CommandFailed as failure:
+        if failure.exit_code == 3:
+            failure.advice += (
+                "\nTo ask again without trading twice, repeat the command with\n"
+                f"--client-order-id {client_order_id}"
+            )
+        raise
 
 
 def order_type(*, limit: str | None, stop: str | None, trail: str | None) -> OrderType:
@@ -149,7 +162,7 @@ def summary(order: dict[str, Any]) -> str:
 @app.command("list")
 def list_(
     status: Annotated[
-        OrderStatus | None, typer.Option(case_sensitive=False, help="Only this status.")
+        str | None, typer.Option(help="open, closed, or a status such as FILLED.")
     ] = None,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     limit: LimitOption = 50,
@@ -161,7 +174,10 @@ def list_(
 
     with Api(url) as api:
         found = api.pages(
-            "/orders", limit=limit, status=status, symbol=symbol.upper() if symbol else None
+            "/orders",
+            limit=limit,
+            status=status if status in {None, "open", "closed"} else status.upper(),
+            symbol=symbol.upper() if symbol else None,
         )
     if json:
         show_json(found)

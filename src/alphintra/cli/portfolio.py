@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from alphintra.cli.orders import summary
+from alphintra.cli.orders import naming, new_client_order_id, summary
 from alphintra.cli.output import (
     JsonOption,
     UrlOption,
@@ -48,6 +48,10 @@ def positions(context: typer.Context, url: UrlOption = None, json: JsonOption = 
 @positions_app.command()
 def close(
     symbol: Annotated[str, typer.Argument(help="The position to close.")],
+    client_order_id: Annotated[
+        str | None,
+        typer.Option(help="Your own id; the same id never places a second order."),
+    ] = None,
     yes: YesOption = False,
     url: UrlOption = None,
     json: JsonOption = False,
@@ -57,8 +61,8 @@ def close(
 
     symbol = symbol.upper()
     ask(f"Close the position in {symbol} at the market price?", yes=yes)
-    with Api(url) as api:
-        order = api.delete(f"/positions/{symbol}", repeat=False)
+    with Api(url) as api, naming(client_order_id or new_client_order_id()) as key:
+        order = api.delete(f"/positions/{symbol}", key=key)
     if json:
         show_json(order)
     else:
