@@ -75,7 +75,7 @@ class DeskRunner:
         """Work until `stop`; take over, fail, take over again."""
         self._address = await self._server.start(self._services.settings.desk_host)
         bus = self._services.bus
-        await bus.subscribe(f"{FEED_SUBJECT}.*", self._on_feed)
+        await bus.subscribe(f"{FEED_SUBJECT}.>", self._on_feed)
         await bus.subscribe(STATUS_SUBJECT, self._on_status)
         try:
             while not stop.is_set():

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,8 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra.core.clock import now
-from alphintra.core.ids import EventId, OrderId, SignalId, UserId
+from alphintra.core.ids import EventId, OrderId, SignalId, UserId, derived_id
 from alphintra.core.orders import OrderStatus, Side, TradingState
+from alphintra.identity import AuditEvent
 from alphintra.market import QuoteBoard
 from alphintra.platform import correlation, outbox
 from alphintra.platform.events import Event, Topic
@@ -51,17 +51,6 @@ from alphintra.trading.signals import STRATEGY_SIGNAL, SignalData
 from alphintra.trading.surroundings import PLATFORM, Scope, strategy_subject
 
 AUDIT_EVENT = "audit_event.v1"
-
-
-class KillSwitchData(msgspec.Struct, frozen=True):
-    """`audit_event.v1` of a kill switch."""
-
-    event_id: UUID
-    user_id: UUID
-    action: str
-    subject: str
-    detail: str
-    timestamp: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,12 +287,12 @@ class TradingService:
             type=AUDIT_EVENT,
             key=str(caller.user_id),
             occurred_at_ns=self._services.clock.now_ns(),
-            data=KillSwitchData(
+            data=AuditEvent(
                 event_id=event_id,
-                user_id=caller.user_id,
+                actor_id=caller.user_id,
                 action=f"kill_switch.{scope.lower()}.{state.lower()}",
                 subject=subject,
-                detail=reason,
+                details={"reason": reason, "credentials": caller.actor},
                 timestamp=now(self._services.clock),
             ),
         )
@@ -314,8 +303,9 @@ class TradingService:
             await outbox.add(
                 session,
                 Event(
-                    # The signal's own id, so that a repeat is dropped wherever events are counted.
-                    id=EventId(signal.signal_id),
+                    # It follows from the signal, so that a repeat is dropped wherever events are
+                    # counted; and from its owner, so that nobody can take another's signal away.
+                    id=EventId(derived_id("signal", caller.user_id, signal.signal_id)),
                     topic=Topic.STRATEGY_SIGNALS,
                     type=STRATEGY_SIGNAL,
                     key=str(caller.user_id),
