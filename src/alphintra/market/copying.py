@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 
 from alphintra.core.clock import to_datetime
-from alphintra.core.market_data import Bar, Quote, Trade
+from alphintra.core.market_data import Bar, Quote, Tick, Trade
 
 TICK_COLUMNS: Final = (
     "symbol, at, kind, source, ordinal, bid, ask, bid_size, ask_size, price, size, side"
@@ -78,6 +78,25 @@ class TickLines:
             f"{before}{self._at(tick.ts_ns)}{after}{ordinal}\t\\N\t\\N\t\\N\t\\N\t"
             f"{tick.price}\t{tick.size}\t{tick.side or chr(92) + 'N'}\n"
         )
+
+
+class Lines:
+    """Makes the lines of ticks and candles of one symbol from one source."""
+
+    __slots__ = ("_at", "_source", "_symbol", "_ticks")
+
+    def __init__(self, symbol: str, source: str) -> None:
+        self._symbol = symbol
+        self._source = source
+        self._at = InstantText()
+        self._ticks = TickLines(symbol, source)
+
+    def __call__(self, tick: Tick, ordinal: int) -> str:
+        if isinstance(tick, Bar):
+            return candle_line(self._symbol, tick, self._source, self._at)
+        if isinstance(tick, Quote):
+            return self._ticks.quote(tick, ordinal)
+        return self._ticks.trade(tick, ordinal)
 
 
 def candle_line(symbol: str, bar: Bar, source: str, at: InstantText) -> str:

@@ -97,7 +97,6 @@ async def import_file(
         table,
         instrument,
         timeframe=checked,
-        source=source,
         timezone=timezone,
         date_format=date_format,
         now_ns=services.clock.now_ns(),
@@ -108,7 +107,7 @@ async def import_file(
         connection = await services.database.connect_raw(autocommit=True)
         try:
             staged = "candles" if table.kind is Kind.CANDLES else "ticks"
-            await _stage(connection, staged, sifter)
+            await _stage(connection, staged, sifter, copying.Lines(symbol, source))
             stored = await _store(connection, staged, sifter)
             result = _result(import_id, symbol, table.kind, kept_timeframe, source, sifter, stored)
             await _remember(
@@ -137,15 +136,18 @@ def _digest(path: Path) -> str:
         raise FileNotReadable(f"{path.name} cannot be read: {error.strerror}") from error
 
 
-async def _stage(connection: psycopg.AsyncConnection, staged: str, sifter: Sifter) -> None:
+async def _stage(
+    connection: psycopg.AsyncConnection, staged: str, sifter: Sifter, make: copying.Lines
+) -> None:
     await copying.stage(connection, staged)
     await connection.execute(
         "CREATE TEMP TABLE staged_quarantine (row_number bigint, reason text, raw text)"
     )
     chunks = sifter.chunks()
-    while (chunk := await asyncio.to_thread(_next_chunk, chunks)) is not None:
-        if chunk.lines:
-            await copying.copy(connection, copying.copy_staged(staged), chunk.lines)
+    while (found := await asyncio.to_thread(_next_lines, chunks, make)) is not None:
+        chunk, accepted = found
+        if accepted:
+            await copying.copy(connection, copying.copy_staged(staged), accepted)
         if chunk.refused:
             lines = [
                 f"{number}\t{reason}\t{copying.escape(raw)}\n"
@@ -154,8 +156,11 @@ async def _stage(connection: psycopg.AsyncConnection, staged: str, sifter: Sifte
             await copying.copy(connection, "COPY pg_temp.staged_quarantine FROM STDIN", lines)
 
 
-def _next_chunk(chunks: Iterator[Chunk]) -> Chunk | None:
-    return next(chunks, None)
+def _next_lines(chunks: Iterator[Chunk], make: copying.Lines) -> tuple[Chunk, list[str]] | None:
+    chunk = next(chunks, None)
+    if chunk is None:
+        return None
+    return chunk, [make(tick, ordinal) for tick, ordinal in chunk.accepted]
 
 
 async def _store(connection: psycopg.AsyncConnection, staged: str, sifter: Sifter) -> int:

@@ -56,9 +56,9 @@ class RowRefused(ValueError):
 
 @dataclass(slots=True)
 class Chunk:
-    """Some rows, sifted: lines of accepted ones and of refused ones (row number, reason, raw)."""
+    """Some rows: accepted ones with their ordinals; refused ones with number, reason and text."""
 
-    lines: list[str] = field(default_factory=list)
+    accepted: list[tuple[Tick, int]] = field(default_factory=list)
     refused: list[tuple[int, Reason, str]] = field(default_factory=list)
 
 
@@ -76,7 +76,6 @@ class Sifter:
         instrument: Instrument,
         *,
         timeframe: str | None,
-        source: str,
         timezone: str,
         date_format: str,
         now_ns: int,
@@ -85,14 +84,10 @@ class Sifter:
             raise TimeframeRequired("the file has candles; say of which timeframe they are")
         self._table = table
         self._fields = table.fields
-        self._symbol = str(instrument.symbol)
         self._timeframe = timeframe or ""
-        self._source = source
         self._now_ns = now_ns
-        self._name = _plain(self._symbol)
+        self._name = _plain(instrument.symbol)
         self._times = self._time_reader(timezone, date_format)
-        self._ticks = copying.TickLines(self._symbol, source)
-        self._instants = copying.InstantText()
         self._seen: dict[int, int] = {}
         self._last_ns: int | None = None
         self._direction = 0
@@ -116,7 +111,7 @@ class Sifter:
                 try:
                     if row is None:
                         raise RowRefused(Reason.WRONG_COLUMN_COUNT)
-                    chunk.lines.append(self._line(row))
+                    chunk.accepted.append(self._accept(row))
                 except RowRefused as refusal:
                     self.refused[refusal.reason] += 1
                     text = raw or ",".join("" if cell is None else str(cell) for cell in row or ())
@@ -140,7 +135,7 @@ class Sifter:
         clock = self._fields.get("clock")
         return row[at] if clock is None else f"{row[at]} {row[clock]}"
 
-    def _line(self, row: Row) -> str:
+    def _accept(self, row: Row) -> tuple[Tick, int]:
         symbol_at = self._fields.get("symbol")
         if symbol_at is not None and _plain(str(row[symbol_at])) != self._name:
             raise RowRefused(Reason.OTHER_SYMBOL)
@@ -150,11 +145,7 @@ class Sifter:
             raise RowRefused(reason)
         ordinal = self._place(tick)
         self._note(tick)
-        if isinstance(tick, Bar):
-            return copying.candle_line(self._symbol, tick, self._source, self._instants)
-        if isinstance(tick, Quote):
-            return self._ticks.quote(tick, ordinal)
-        return self._ticks.trade(tick, ordinal)
+        return tick, ordinal
 
     def _time(self, row: Row) -> int:
         try:
