@@ -4,6 +4,7 @@ from alphintra.trading.errors import NoSuchOrder, OrderRefused
 from alphintra.trading.listening import run_signals
 from alphintra.trading.routes import router, trading
 from alphintra.trading.running import run_desk
+from alphintra.trading.schemas import OrderView, PortfolioView, PositionView
 from alphintra.trading.service import Caller, TradingService, caller_of
 from alphintra.trading.views import order_detail, stream_snapshot
 
@@ -11,6 +12,9 @@ __all__ = [
     "Caller",
     "NoSuchOrder",
     "OrderRefused",
+    "OrderView",
+    "PortfolioView",
+    "PositionView",
     "TradingService",
     "caller_of",
     "order_detail",

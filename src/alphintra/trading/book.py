@@ -5,6 +5,7 @@ The same inputs in the same order lead to the same changes, so the whole of it r
 simulator.
 """
 
+from functools import lru_cache
 from typing import assert_never
 from uuid import UUID
 
@@ -40,6 +41,7 @@ SHARDS = 64
 PAPER = "paper"
 
 
+@lru_cache(maxsize=262_144)
 def account_id_of(user_id: UserId) -> AccountId:
     """Return the id of the user's paper account; it follows from the user's."""
     return AccountId(derived_id("account", user_id, PAPER))
@@ -82,6 +84,8 @@ class Book:
     def adopt(self, account: Account) -> None:
         """Take an account as the database has it."""
         self.accounts[account.id] = account
+        for order in account.open_orders.values():
+            account.count(order)
 
     def decide(self, command: AnyCommand, unit: Unit) -> Answer:
         """Decide one command and note its changes in `unit`."""

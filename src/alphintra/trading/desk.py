@@ -54,7 +54,7 @@ COMMITS = Histogram(
     "Time to commit a batch",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
 )
-COMMANDS = Counter("alphintra_desk_commands_total", "Commands decided", ["command"])
+COMMANDS = Counter("alphintra_desk_commands_total", "Commands decided")
 FILLS = Counter("alphintra_desk_fills_total", "Fills booked")
 RESETS = Counter("alphintra_desk_resets_total", "Times that the desk dropped its memory")
 log = structlog.get_logger(__name__)
@@ -271,7 +271,6 @@ class Desk:
         for one in batch:
             match one:
                 case _Asked(command=command, answer=answer):
-                    COMMANDS.labels(type(command).__name__).inc()
                     answers.append((answer, self._book.decide(command, unit)))
                 case _Ordered(command=command):
                     self._book.decide(command, unit)
@@ -279,6 +278,7 @@ class Desk:
                     self._take_report(account_id, event, unit)
                 case _Marked(account_id=account_id, order_id=order_id, mark=mark):
                     self._take_mark(account_id, order_id, mark, unit)
+        COMMANDS.inc(len(answers))
         return _Batch(seal(unit), answers, unit.venue_actions)
 
     def _take_report(self, account_id: AccountId, event: VenueEvent, unit: Unit) -> None:

@@ -82,7 +82,7 @@ class ExecutionView(msgspec.Struct, frozen=True, gc=False):
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
-    """`position_event.v1`: a position. The mark and what follows from it are `None` without a price."""
+    """`position_event.v1`: a position. Without a price the mark and what follows are `None`."""
 
     id: UUID
     user_id: UUID

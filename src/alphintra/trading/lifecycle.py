@@ -14,7 +14,6 @@ from alphintra.core.instruments import Instrument
 from alphintra.core.orders import OrderClass, OrderEventType, OrderStatus, Side, TimeInForce
 from alphintra.trading import risk, settlement
 from alphintra.trading.commands import Answer, Done, ModifyOrder, Refused, Terms
-from alphintra.trading.events import RiskFinding
 from alphintra.trading.placing import (
     EXIT_TIMES_IN_FORCE,
     VALUE_MAX,
@@ -271,8 +270,7 @@ def modify(account: Account, command: ModifyOrder, unit: Unit, around: Surroundi
     proposal = _reproposal(account, order, changed, instrument, around)
     failure = risk.first_failure(account, proposal, around) if order.parent_id is None else None
     if failure is not None:
-        finding = RiskFinding(failure.rule, failure.limit, failure.value, failure.detail)
-        return refusal(order.id, finding)
+        return refusal(order.id, failure.finding())
     _rehold(account, order, proposal, unit, around)
     for field in ("quantity", "price", "stop_price", "trail", "trail_percent", "time_in_force"):
         setattr(order, field, getattr(changed, field))

@@ -96,8 +96,12 @@ def place(account: Account, command: PlaceOrder, unit: Unit, around: Surrounding
         return _show_checks(account, proposal, around)
     failure = risk.first_failure(account, proposal, around)
     if failure is not None and failure.rule in UNRECORDED:
+        finding = failure.finding()
         return Refused(
-            code=f"risk_{failure.rule}", detail=failure.detail, status=429, extra=_extra(failure)
+            code=f"risk_{failure.rule}",
+            detail=finding.detail,
+            status=429,
+            extra={"check": encode(finding)},
         )
     order = _new_order(account, command, fingerprint, quantity, unit, around, instrument)
     answer = (
@@ -387,6 +391,8 @@ def _accept(
 
 def _legs(order: Order, terms: Terms) -> Iterator[Order]:
     """Make the exits; those of a bracket wait as PENDING for the entry to fill."""
+    if order.order_class is OrderClass.SIMPLE:
+        return
     profit_id = OrderId(derived_id("leg", order.id, "take-profit"))
     loss_id = OrderId(derived_id("leg", order.id, "stop-loss"))
     is_oco = terms.order_class is OrderClass.OCO
@@ -457,10 +463,10 @@ def _leg(
 
 
 def _reject(account: Account, order: Order, failure: Check, unit: Unit) -> Answer:
-    finding = RiskFinding(failure.rule, failure.limit, failure.value, failure.detail)
+    finding = failure.finding()
     order.move_to(OrderStatus.REJECTED)
     order.reject_reason = f"risk_{failure.rule}"
-    unit.record_order(account, order, OrderEventType.REJECTED, reason=failure.detail, check=finding)
+    unit.record_order(account, order, OrderEventType.REJECTED, reason=finding.detail, check=finding)
     return refusal(order.id, finding)
 
 
@@ -476,20 +482,30 @@ def refusal(order_id: OrderId, finding: RiskFinding) -> Refused:
     )
 
 
-def _extra(check: Check) -> dict[str, msgspec.Raw]:
-    return {"check": encode(RiskFinding(check.rule, check.limit, check.value, check.detail))}
+class CheckReport(msgspec.Struct, frozen=True):
+    """One check of a report."""
+
+    rule: str
+    passed: bool
+    limit: str
+    value: str
 
 
 class RiskReport(msgspec.Struct, frozen=True):
     """The answer of `POST /risk/validate`."""
 
     accepted: bool
-    checks: list[Check]
+    checks: list[CheckReport]
 
 
 def _show_checks(account: Account, proposal: Proposal, around: Surroundings) -> Answer:
     checks = risk.check_all(account, proposal, around)
-    return Done(encode(RiskReport(all(check.passed for check in checks), checks)))
+    findings = [(check.passed, check.finding()) for check in checks]
+    report = RiskReport(
+        all(passed for passed, _ in findings),
+        [CheckReport(one.rule, passed, one.limit, one.value) for passed, one in findings],
+    )
+    return Done(encode(report))
 
 
 def _forget_old_terms(account: Account, now_ns: int) -> None:

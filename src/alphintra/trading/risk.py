@@ -16,6 +16,7 @@ from alphintra.core import money
 from alphintra.core.clock import NS_PER_SECOND, to_datetime
 from alphintra.core.instruments import Instrument
 from alphintra.core.orders import OrderType, Side, TradingState
+from alphintra.trading.events import RiskFinding
 from alphintra.trading.settlement import required_cash
 from alphintra.trading.state import ZERO, Account, Order
 from alphintra.trading.surroundings import PLATFORM, Scope, Surroundings, strategy_subject
@@ -51,16 +52,27 @@ class Rule(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True, gc=False):
-    """One rule applied to one order."""
+    """One rule applied to one order; rendered only when somebody reads it."""
 
     rule: Rule
     passed: bool
-    limit: str
-    value: str
+    limit: Decimal | str
+    value: Decimal | str
+    unit: str = ""
 
-    @property
-    def detail(self) -> str:
-        return f"{self.rule} allows {self.limit}, the order would make it {self.value}"
+    def finding(self) -> RiskFinding:
+        """Return the check in words."""
+        limit, value = _words(self.limit) + self.unit, _words(self.value) + self.unit
+        return RiskFinding(
+            rule=self.rule,
+            limit=limit,
+            value=value,
+            detail=f"{self.rule} allows {limit}, the order would make it {value}",
+        )
+
+
+def _words(value: Decimal | str) -> str:
+    return value if isinstance(value, str) else money.text(round(value, money.PLACES))
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -187,8 +199,8 @@ def _order_checks(account: Account, proposal: Proposal, around: Surroundings) ->
         yield Check(
             Rule.REDUCE_ONLY,
             proposal.opening <= 0,
-            money.text(proposal.reducing),
-            money.text(proposal.quantity),
+            proposal.reducing,
+            proposal.quantity,
         )
     if not proposal.is_new:
         return
@@ -207,15 +219,16 @@ def _order_checks(account: Account, proposal: Proposal, around: Surroundings) ->
     yield Check(
         Rule.ORDER_RATE,
         rate <= limits.orders_per_second_max,
-        f"{limits.orders_per_second_max}/s",
-        f"{rate}/s",
+        Decimal(limits.orders_per_second_max),
+        Decimal(rate),
+        "/s",
     )
     open_orders = len(account.open_orders) + 1
     yield Check(
         Rule.OPEN_ORDERS,
         open_orders <= limits.open_orders_max,
-        str(limits.open_orders_max),
-        str(open_orders),
+        Decimal(limits.open_orders_max),
+        Decimal(open_orders),
     )
 
 
@@ -230,14 +243,9 @@ def _exposure_checks(account: Account, proposal: Proposal, around: Surroundings)
             "no short selling" if not allowed else "short selling",
             f"sells {money.text(proposal.opening)} more than is held",
         )
-    pending = sum(
-        (
-            order.remaining - order.held_quantity
-            for order in account.orders_of(symbol, proposal.side)
-            if order is not proposal.replaces and not order.reduce_only
-        ),
-        ZERO,
-    )
+    pending = account.pending.get((symbol, proposal.side), ZERO)
+    if proposal.replaces is not None:
+        pending -= proposal.replaces.remaining - proposal.replaces.held_quantity
     quantity = account.position_quantity(symbol)
     same_way = abs(quantity) if (quantity > 0) == (proposal.side is Side.BUY) else ZERO
     unit_price = proposal.unit_price or ZERO
@@ -250,8 +258,8 @@ def _exposure_checks(account: Account, proposal: Proposal, around: Surroundings)
     yield Check(
         Rule.DAILY_LOSS,
         loss < limits.daily_loss_max,
-        money.text(limits.daily_loss_max),
-        money.text(loss),
+        limits.daily_loss_max,
+        loss,
     )
     power = buying_power(account, around)
     if proposal.replaces is not None:
@@ -281,11 +289,7 @@ def _state_checks(account: Account, proposal: Proposal, around: Surroundings) ->
 
 
 def _at_most(rule: Rule, limit: Decimal, value: Decimal, unit: str = "") -> Check:
-    return Check(rule, value <= limit, _rounded(limit) + unit, _rounded(value) + unit)
-
-
-def _rounded(value: Decimal) -> str:
-    return money.text(round(value, money.PLACES))
+    return Check(rule, value <= limit, limit, value, unit)
 
 
 def _is(fact: bool, word: str) -> str:

@@ -3,7 +3,6 @@ about to write.
 """
 
 from collections import deque
-from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -189,6 +188,11 @@ class Account(msgspec.Struct, kw_only=True):
     cash_held: Decimal = ZERO
     positions: dict[str, Position] = msgspec.field(default_factory=dict)
     open_orders: dict[OrderId, Order] = msgspec.field(default_factory=dict)
+    #: By symbol and side: what open orders may still add to a position, and what of the opposite
+    #: position they have reserved. `count` keeps both.
+    pending: dict[tuple[str, Side], Decimal] = msgspec.field(default_factory=dict)
+    reserved: dict[tuple[str, Side], Decimal] = msgspec.field(default_factory=dict)
+    _counted: dict[OrderId, tuple[Decimal, Decimal]] = msgspec.field(default_factory=dict)
     #: Recent client order ids with the first answer they got; older ones are asked of the database.
     known: dict[str, "Known"] = msgspec.field(default_factory=dict)
     #: When orders came in during the last second, for the rate limit.
@@ -210,12 +214,21 @@ class Account(msgspec.Struct, kw_only=True):
         if len(self.known) > KNOWN_MAX:
             del self.known[next(iter(self.known))]
 
-    def orders_of(self, symbol: str, side: Side) -> Iterator[Order]:
-        return (
-            order
-            for order in self.open_orders.values()
-            if order.symbol == symbol and order.side is side
-        )
+    def count(self, order: Order) -> None:
+        """Take note of what an open order may add to its side and what it has reserved there.
+
+        Called at every change of an order, so that risk asks for sums and never walks the orders.
+        """
+        key = (order.symbol, order.side)
+        pending, reserved = self._counted.pop(order.id, (ZERO, ZERO))
+        new_pending = new_reserved = ZERO
+        if order.status.is_open:
+            new_reserved = order.held_quantity
+            if not order.reduce_only:
+                new_pending = order.remaining - order.held_quantity
+            self._counted[order.id] = (new_pending, new_reserved)
+        self.pending[key] = self.pending.get(key, ZERO) + new_pending - pending
+        self.reserved[key] = self.reserved.get(key, ZERO) + new_reserved - reserved
 
     def reducible(self, symbol: str, side: Side) -> Decimal:
         """Return how much an order of `side` can take off the opposite position, beyond what is
@@ -225,5 +238,4 @@ class Account(msgspec.Struct, kw_only=True):
         opposite = -quantity if side is Side.BUY else quantity
         if opposite <= 0:
             return ZERO
-        reserved = sum((order.held_quantity for order in self.orders_of(symbol, side)), ZERO)
-        return max(ZERO, opposite - reserved)
+        return max(ZERO, opposite - self.reserved.get((symbol, side), ZERO))

@@ -87,6 +87,7 @@ class Unit:
         order.version += 1
         order.updated_at = self.at
         account.order_sequence += 1
+        account.count(order)
         self.touch(account)
         self.orders[order.id] = order
         view: OrderView = events.order_view(order, check)
