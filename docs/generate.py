@@ -225,6 +225,7 @@ def events_page() -> str:
     lines: list[str] = []
     for name, kind in event_types().items():
         text = paragraph(kind.__doc__).removeprefix(f"`{name}`").lstrip(".:, ")
+        text = text[:1].upper() + text[1:]
         lines += [f"## {name}", "", *([text, ""] if text else [])]
         lines += ["| field | type |", "| --- | --- |"]
         for field in msgspec.structs.fields(kind):
