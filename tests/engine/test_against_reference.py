@@ -28,6 +28,8 @@ lots = st.integers(1, 12)
 sizes = st.none() | st.integers(0, 15)
 expiries = st.sampled_from([None, None, None, 5, 15, 30])
 elapsed = st.integers(0, 3)
+#: Market data can be older, by its own time, than an order that was there before it.
+lateness = st.sampled_from([0, 0, 0, 2])
 
 submissions = st.fixed_dictionaries(
     {
@@ -56,7 +58,8 @@ modifications = st.fixed_dictionaries(
 cancellations = st.fixed_dictionaries({"do": st.just("cancel"), "number": st.integers(0, 15)})
 expirations = st.just({"do": "expire"})
 quotes = st.builds(
-    lambda bid, spread, bid_lots, ask_lots, missing: {
+    lambda bid, spread, bid_lots, ask_lots, missing, late: {
+        "late": late,
         "do": "quote",
         "bid": None if missing == "bid" else bid,
         "ask": None if missing == "ask" else bid + spread,
@@ -68,10 +71,14 @@ quotes = st.builds(
     sizes,
     sizes,
     st.sampled_from(["", "", "", "bid", "ask"]),
+    lateness,
 )
-trades = st.fixed_dictionaries({"do": st.just("trade"), "price": prices, "size": sizes})
+trades = st.fixed_dictionaries(
+    {"do": st.just("trade"), "price": prices, "size": sizes, "late": lateness}
+)
 bars = st.builds(
-    lambda four, volume, length: {
+    lambda four, volume, length, late: {
+        "late": late,
         "do": "bar",
         "open": four[0],
         "close": four[1],
@@ -83,6 +90,7 @@ bars = st.builds(
     st.tuples(prices, prices, prices, prices),
     st.none() | st.integers(0, 40),
     st.integers(0, 3),
+    lateness,
 )
 
 
@@ -117,6 +125,7 @@ class Both:
     def run(self, session: list[tuple[int, dict[str, Any]]]) -> None:
         for wait, step in session:
             self.now += wait
+            self.market_ns = max(0, self.now - step.get("late", 0))
             events = getattr(self, f"_{step['do']}")(step)
             self.log += events
             assert [self.told(event) for event in events] == self.reference.take_events()
@@ -125,6 +134,7 @@ class Both:
     def told(self, event: Event) -> tuple[object, ...]:
         number = self.handles.index(event.handle)
         kind = EventKind(event.kind)
+        told: tuple[object, ...]
         match kind:
             case EventKind.FILL:
                 told = (event.lots, event.price_ticks, bool(event.is_maker))
@@ -140,7 +150,7 @@ class Both:
         kind = step["kind"]
         limited = kind in (Kind.LIMIT, Kind.STOP_LIMIT)
         trails = kind == Kind.TRAILING_STOP
-        terms = {
+        terms: dict[str, Any] = {
             "limit": step["limit"] if limited else None,
             "stop": step["stop"] if kind in (Kind.STOP, Kind.STOP_LIMIT) else None,
             "trail_ticks": step["trail_ticks"] if trails else 0,
@@ -218,23 +228,23 @@ class Both:
 
     def _quote(self, step: dict[str, Any]) -> list[Event]:
         self.reference.on_quote(
-            step["bid"], step["ask"], step["bid_lots"], step["ask_lots"], self.now
+            step["bid"], step["ask"], step["bid_lots"], step["ask_lots"], self.market_ns
         )
         return self.simulator.on_quote(
             NO_PRICE if step["bid"] is None else step["bid"],
             NO_PRICE if step["ask"] is None else step["ask"],
             bid_lots=UNKNOWN_SIZE if step["bid_lots"] is None else step["bid_lots"],
             ask_lots=UNKNOWN_SIZE if step["ask_lots"] is None else step["ask_lots"],
-            ts_ns=self.now,
+            ts_ns=self.market_ns,
         )
 
     def _trade(self, step: dict[str, Any]) -> list[Event]:
-        self.reference.on_trade(step["price"], step["size"], self.now)
+        self.reference.on_trade(step["price"], step["size"], self.market_ns)
         size = UNKNOWN_SIZE if step["size"] is None else step["size"]
-        return self.simulator.on_trade(step["price"], size, ts_ns=self.now)
+        return self.simulator.on_trade(step["price"], size, ts_ns=self.market_ns)
 
     def _bar(self, step: dict[str, Any]) -> list[Event]:
-        begun = self.now
+        begun = self.market_ns
         self.now += step["length"]
         four = (step["open"], step["high"], step["low"], step["close"])
         self.reference.on_bar(*four, step["volume"], begun, self.now)
@@ -252,31 +262,31 @@ def compare(session: list[Any], how: dict[str, Any]) -> Both:
     return both
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(session=sessions(quotes, quotes, quotes), how=rules)
 def test_quotes_fill_as_the_reference_says(session: list[Any], how: dict[str, Any]) -> None:
     compare(session, how)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(session=sessions(trades, trades, trades), how=rules)
 def test_prints_fill_as_the_reference_says(session: list[Any], how: dict[str, Any]) -> None:
     compare(session, how)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(session=sessions(bars, bars, bars), how=rules)
 def test_bars_fill_as_the_reference_says(session: list[Any], how: dict[str, Any]) -> None:
     compare(session, how)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(session=sessions(quotes, trades, bars), how=rules)
 def test_mixed_data_fills_as_the_reference_says(session: list[Any], how: dict[str, Any]) -> None:
     compare(session, how)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(session=sessions(quotes, trades, bars), how=rules)
 def test_the_same_input_gives_the_same_bytes(session: list[Any], how: dict[str, Any]) -> None:
     first, second = compare(session, how), compare(session, how)
@@ -313,13 +323,15 @@ def random_step(rng: Random, market: str) -> dict[str, Any]:
             return {"do": do, "number": number, "lots": lots, "shift": shift, "expires": None}
         case "quote":
             sizes = {"bid_lots": size, "ask_lots": rng.choice([None, 0, 5, 30])}
-            return {"do": do, "bid": price, "ask": price + rng.randint(1, 4), **sizes}
+            sides = {"bid": price, "ask": price + rng.randint(1, 4)}
+            return {"do": do, **sides, **sizes, "late": rng.choice([0, 0, 0, 2])}
         case "trade":
-            return {"do": do, "price": price, "size": size}
+            return {"do": do, "price": price, "size": size, "late": rng.choice([0, 0, 0, 2])}
         case "bar":
             four = [price, *(price + rng.randint(-12, 12) for _ in range(3))]
             ends = {"open": four[0], "close": four[1], "low": min(four), "high": max(four)}
-            return {"do": do, **ends, "volume": size, "length": rng.randint(0, 3)}
+            times = {"length": rng.randint(0, 3), "late": rng.choice([0, 0, 0, 2])}
+            return {"do": do, **ends, "volume": size, **times}
         case _:
             return {"do": do}
 
