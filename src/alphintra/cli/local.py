@@ -1,6 +1,7 @@
 """What commands need that work on the database itself rather than over HTTP."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -38,6 +39,14 @@ def run_local(data_dir: Path | None, work: "Callable[[Services], Awaitable[T]]",
             return await work(services)
 
     return asyncio.run(main())
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set, so that long work ends in good order."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def local_settings(data_dir: Path | None) -> "Settings":

@@ -1,12 +1,13 @@
 """`alphintra market …`: instruments, candles and quotes; import and replay of files."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from alphintra.cli.errors import CommandFailed
-from alphintra.cli.local import DataOption, run_local
+from alphintra.cli.local import DataOption, run_local, stop_on_signals
 from alphintra.cli.output import (
     JsonOption,
     LimitOption,
@@ -205,3 +206,59 @@ def import_(
         print(f"  {count} in quarantine: {reason}")
     for flag, count in result["flags"].items():
         print(f"  {count} to look at: {flag}")
+
+
+@app.command()
+def replay(
+    file: File,
+    symbol: Annotated[
+        str | None, typer.Option(help="Which instrument; default: SPY of SPY_1m.parquet.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="Times faster than it happened; 0: as fast as it goes.")
+    ] = 1.0,
+    timeframe: TimeframeOption = None,
+    timezone: TimezoneOption = "",
+    columns: ColumnsOption = "",
+    date_format: DateFormatOption = "",
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Publish a recorded file as if it happened now; Ctrl-C stops it.
+
+    The simulator gives way on this symbol meanwhile.
+    """
+
+    async def publish(services: "Services") -> dict[str, Any]:
+        import msgspec
+
+        from alphintra import market
+
+        result = await market.replay(
+            services,
+            file,
+            symbol=symbol.upper() if symbol else None,
+            speed=speed,
+            timeframe=timeframe,
+            timezone=timezone,
+            columns=columns.split(",") if columns else (),
+            date_format=date_format,
+            stop=stop_on_signals(),
+            progress=None if json else show_progress,
+        )
+        return cast(dict[str, Any], msgspec.to_builtins(result))
+
+    result = run_local(data, publish, name="market replay")
+    if json:
+        show_json(result)
+        return
+    print(f"{result['symbol']}: {result['published']} events published.")
+    for reason, count in result["quarantined"].items():
+        print(f"  {count} not believed: {reason}")
+
+
+def show_progress(done: int, total: int) -> None:
+    """Draw how far a replay is, on a terminal only."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{done:,} of {total:,} events", end=end, file=sys.stderr, flush=True)

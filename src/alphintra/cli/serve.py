@@ -7,7 +7,6 @@ the whole process ends with an error: it is started again, and nothing looks ali
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
@@ -15,6 +14,7 @@ import structlog
 import uvloop
 
 from alphintra.cli.errors import CommandFailed
+from alphintra.cli.local import stop_on_signals
 from alphintra.cli.roles import ROLES
 from alphintra.platform import telemetry
 from alphintra.platform.processes import announce_ready, wait_for_start
@@ -101,10 +101,7 @@ async def _serve(roles: Mapping[str, Role]) -> None:
     name = "+".join(roles)
     telemetry.configure_logging(settings, process=name)
     telemetry.configure_tracing(settings, process=name)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_on_signals()
     async with open_services(settings, name=name) as services:
         log.info("process_started", roles=list(roles), pid=os.getpid())
         await run_roles(roles, services, stop, started=announce_ready)
