@@ -1,18 +1,22 @@
 """The application: every context's routes behind one edge."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from alphintra import identity, market, trading
 from alphintra.gateway.addresses import ClientAddresses
 from alphintra.gateway.edge import Edge
+from alphintra.gateway.facades import stock_broker
 from alphintra.gateway.health import Readiness, health_router
 from alphintra.gateway.hub import Hub, stream_router
 from alphintra.gateway.hub.snapshots import Snapshots
 from alphintra.gateway.limits import API, Limits
+from alphintra.gateway.overview import overview_router
+from alphintra.gateway.product import ContextSnapshots
 from alphintra.gateway.reference import install_reference
 from alphintra.platform import http
 from alphintra.platform.security import Authenticator
@@ -36,14 +40,18 @@ def compose(
     *,
     routers: Iterable[APIRouter] = (),
     root_routers: Iterable[APIRouter] = (),
+    has_overview: bool = False,
     snapshots: Snapshots | None = None,
+    closing: Iterable[Callable[[], Awaitable[None]]] = (),
 ) -> FastAPI:
     """Build the application out of its parts.
 
     Args:
         routers: what stands under `/api/v1`, the busiest first: routes are tried in order.
         root_routers: what stands at the root.
+        has_overview: whether to add the route that shows all contexts at once.
         snapshots: what the WebSocket hub shows a new subscriber; `None`: no hub in this process.
+        closing: what to close when the application ends, in this order.
     """
     settings = services.settings
     addresses = ClientAddresses(settings.trusted_proxies)
@@ -52,10 +60,11 @@ def compose(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if hub is None:
-            yield
-            return
-        async with hub.running():
+        async with AsyncExitStack() as stack:
+            for close in reversed(tuple(closing)):
+                stack.push_async_callback(close)
+            if hub is not None:
+                await stack.enter_async_context(hub.running())
             yield
 
     app = FastAPI(
@@ -77,6 +86,8 @@ def compose(
         origins = frozenset({*settings.cors_origins, settings.public_url.rstrip("/")})
         app.include_router(stream_router(hub, authenticator, origins), prefix=API)
     readiness = Readiness({"database": services.database.ping, "bus": services.bus.ping})
+    if has_overview:
+        app.include_router(overview_router(readiness), prefix=API)
     app.include_router(health_router(services, addresses, readiness))
     for router in root_routers:
         app.include_router(router)
@@ -99,5 +110,30 @@ def compose(
 
 
 def create_app(services: Services, *, api: bool = True, stream: bool = True) -> FastAPI:
-    """Return the application of a process with these parts."""
-    raise LookupError
+    """Return the application of a process.
+
+    Args:
+        api: with the routes of all contexts.
+        stream: with the WebSocket hub.
+
+    Raises:
+        MasterKeyInvalid: the settings hold no usable master key.
+    """
+    authenticator = identity.build_authenticator(services)
+    desk = trading.TradingService(services)
+    market_data = market.MarketService(services)
+    app = compose(
+        services,
+        authenticator,
+        # Trading first: routes are tried in order, and orders are most of what comes.
+        routers=(
+            (trading.router, market.router, identity.router, stock_broker.router) if api else ()
+        ),
+        root_routers=(identity.well_known_router,),
+        has_overview=api,
+        snapshots=ContextSnapshots(services.database, market_data) if stream else None,
+        closing=(desk.close, authenticator.close),
+    )
+    app.state.trading = desk
+    app.state.market = market_data
+    return app

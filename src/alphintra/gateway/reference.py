@@ -86,17 +86,28 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema(
         ref_template="#/components/schemas/{model}"
     )
+    names: set[str] = set()
     for context in api_routes(app):
         if not isinstance(context.original_route, APIRoute) or not context.include_in_schema:
             continue
         for method in context.methods or ():
             operation = document["paths"][context.path_format][method.lower()]
+            operation["operationId"] = _unique(str(context.name), names)
             _complete(operation, access_of(context) or Access(), method, str(context.path))
     # FastAPI's own form of a refused request, which this server never sends.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     document["servers"] = [{"url": "/"}]
     return document
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """Return the function's name, which a generated client calls its method; numbered if taken."""
+    unique, number = name, 2
+    while unique in taken:
+        unique, number = f"{name}_{number}", number + 1
+    taken.add(unique)
+    return unique
 
 
 def _complete(operation: dict[str, Any], access: Access, method: str, path: str) -> None:
@@ -113,7 +124,11 @@ def _complete(operation: dict[str, Any], access: Access, method: str, path: str)
     if bucket_of(method, path) is Bucket.AUTH:
         statuses.append("429")
     for status in statuses:
+        # A route may have said more, by naming its codes; FastAPI's own 422 does not count.
+        described = responses.get(status, {}).get("description", "Validation Error")
         responses[status] = _refusal(status)
+        if described != "Validation Error":
+            responses[status]["description"] = described
     for status, response in responses.items():
         if status.isdigit() and int(status) >= 400:
             response["content"] = {PROBLEM_TYPE: {"schema": _PROBLEM}}

@@ -26,6 +26,7 @@ from alphintra.platform.services import Services
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_FIELDS_MAX = 100
 HEAD_TIMEOUT_S = 10.0
+#: Between two pieces of a body; an upload may take as long as it moves.
 BODY_TIMEOUT_S = 30.0
 SWEEP_INTERVAL_S = 1.0
 KEEP_ALIVE_S = 65
@@ -88,6 +89,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_in_head = False
         self.due_s = self.loop.time() + BODY_TIMEOUT_S
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.due_s = self.loop.time() + BODY_TIMEOUT_S
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._is_in_head = True

@@ -14,6 +14,8 @@ from alphintra.identity.events import AuditEvent, UserEvent, UserEventType
 from alphintra.identity.permissions import ROLE_PERMISSIONS, Role, permissions_of
 from alphintra.identity.routes import router, well_known_router
 from alphintra.identity.runtime import Identity, build_authenticator, build_identity
+from alphintra.identity.schemas import ProfileView
+from alphintra.identity.service.account import profile
 from alphintra.identity.service.administration import (
     disable_user,
     enable_user,
@@ -31,6 +33,7 @@ __all__ = [
     "AuditEvent",
     "Identity",
     "IdentityAuthenticator",
+    "ProfileView",
     "Proof",
     "Role",
     "UserEvent",
@@ -46,6 +49,7 @@ __all__ = [
     "list_users",
     "password_matches",
     "permissions_of",
+    "profile",
     "router",
     "run_housekeeping",
     "set_roles",

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from alphintra.core.clock import NS_PER_SECOND, to_ns
 from alphintra.core.ids import UserId
-from alphintra.core.market_data import FEED_SUBJECT, Bar, FeedBatch, Quote, decode_batch
+from alphintra.core.market_data import FEED_SUBJECT, Bar, FeedBatch, decode_batch
 from alphintra.gateway.hub import messages, views
 from alphintra.gateway.hub.messages import TOPICS, Channel, Subscribe
 from alphintra.gateway.hub.session import POLICY, AnySubscription, Session
@@ -24,6 +24,7 @@ from alphintra.gateway.hub.subscriptions import (
     PrivateSubscription,
     new_subscription,
 )
+from alphintra.market import QuoteBoard, is_derived
 from alphintra.platform.events import ReceivedEvent
 from alphintra.platform.events import decode_batch as decode_events
 from alphintra.platform.security import Principal
@@ -76,6 +77,8 @@ class Hub:
         self._quotes: dict[str, set[MarketSubscription]] = {}
         self._candles: dict[tuple[str, str], set[MarketSubscription]] = {}
         self._batches: dict[tuple[str, str], int] = {}
+        #: The latest of the symbols that someone follows: a batch may hold only a quote or a print.
+        self._board = QuoteBoard(services.clock)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -209,14 +212,15 @@ class Hub:
             log.exception("stream_feed_unreadable", symbol=symbol)
             return
         self._notice_gap(batch)
-        quote: Quote | None = None
         for tick in batch.ticks:
-            if isinstance(tick, Quote):
-                quote = tick
-            elif isinstance(tick, Bar):
+            if isinstance(tick, Bar):
                 self._on_bar(symbol, tick, at_s)
-        if quote is not None and quote_readers:
-            data = messages.text_of(views.quote(symbol, batch.source, quote))
+        if not quote_readers or is_derived(batch.source):
+            return
+        self._board.apply(batch)
+        latest = self._board.get(symbol)
+        if latest is not None:
+            data = messages.text_of(views.quote(latest, is_live=True))
             for reader in list(quote_readers):
                 reader.on_state(symbol, data, at_s)
 

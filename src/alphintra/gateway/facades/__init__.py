@@ -1,0 +1,1 @@
+"""Other APIs' shapes over the same use cases."""
