@@ -186,12 +186,15 @@ def _greet(
     lines += [f"  API          {url}/docs", f"  Data         {servers.folder.path}"]
     if not options.verbose:
         lines += [f"  Logs         {servers.folder.logs}"]
+    venv = os.environ.get("VIRTUAL_ENV", "")
+    data = "" if options.data_dir == default_data_dir() else f" --data {options.data_dir}"
     lines += [
         "",
-        "Three things to try in another terminal:",
-        "  alphintra user login --demo && alphintra market quote AAPL   see a price",
-        "  alphintra order place AAPL buy 10                            trade on paper",
-        "  alphintra portfolio                                          see what it did",
+        "Three things to try in another terminal"
+        + (f", after `. {venv}/bin/activate`:" if venv else ":"),
+        f"  alphintra user login --demo{data} && alphintra market quote AAPL",
+        "  alphintra order place AAPL buy 10",
+        "  alphintra portfolio",
         "",
         "Ctrl-C stops everything; the data stays.",
     ]
