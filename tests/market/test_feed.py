@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -48,6 +49,11 @@ class Listener:
         async with self._arrived:
             self.statuses.append(decode_status(body))
             self._arrived.notify_all()
+
+    async def next(self) -> None:
+        """Wait until anything arrives."""
+        async with self._arrived:
+            await self._arrived.wait()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_S), self._arrived:
@@ -142,7 +148,7 @@ async def test_after_a_restart_the_price_goes_on_and_charts_have_a_past(
         )
         async with asyncio.timeout(WAIT_S):
             while len(await candles_of(services, "EUR-USD", "1d")) < 300:
-                await asyncio.sleep(0.1)
+                await listener.next()
     first = next(
         tick
         for one in of(listener, "BTC-USD", "simulator")
@@ -250,8 +256,6 @@ async def test_the_simulator_gives_way_to_a_replay_and_goes_on_from_its_price(
 async def test_ticks_that_cannot_be_true_are_kept_apart(services: Services) -> None:
     pipeline = FeedPipeline(services, "bad-feed")
     now_ns = services.clock.now_ns()
-    from decimal import Decimal
-
     good = Trade(now_ns, Decimal(100), Decimal(1))
     await pipeline.ingest("ETH-USD", [good])
     await pipeline.ingest(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -173,7 +174,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("file", "arguments", "code"), REFUSED)
 async def test_what_cannot_be_taken_is_refused_with_its_code(
-    services: Services, data: Path, file: str, arguments: dict[str, str], code: str
+    services: Services, data: Path, file: str, arguments: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(Problem) as refusal:
         await import_file(
@@ -320,7 +321,7 @@ async def test_local_times_follow_their_zone_through_the_change_of_clocks(
 
 
 async def test_repeated_imports_answer_the_same(services: Services, data: Path) -> None:
-    arguments = {"symbol": "DIRTY", "timeframe": "1d"}
+    arguments: dict[str, Any] = {"symbol": "DIRTY", "timeframe": "1d"}
     first: ImportResult = await import_file(services, data / "dirty" / "bad.csv", **arguments)
     second: ImportResult = await import_file(services, data / "dirty" / "bad.csv", **arguments)
     assert (first.id, first.quarantined) == (second.id, second.quarantined)
