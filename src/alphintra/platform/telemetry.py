@@ -7,10 +7,6 @@ from typing import Any
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from alphintra.platform import correlation
 from alphintra.platform.settings import Settings
@@ -107,6 +103,12 @@ def configure_tracing(settings: Settings, *, process: str) -> None:
     """Send spans to the collector that the settings name; without one, tracing costs nothing."""
     if not settings.otlp_endpoint:
         return
+    # Not at the top: this takes longer to import than most of the rest, and few use it.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     provider = TracerProvider(
         resource=Resource.create(
             {"service.name": f"alphintra-{process}", "deployment.environment": settings.environment}
