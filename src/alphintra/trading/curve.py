@@ -10,17 +10,17 @@ from sqlalchemy.dialects.postgresql import insert
 
 from alphintra import assets
 from alphintra.core.clock import now
-from alphintra.market import QuoteBoard
+from alphintra.market import MarketService
 from alphintra.platform.services import Services
+from alphintra.trading.marks import latest_marks
 from alphintra.trading.models import AccountRow, EquityPointRow, PositionRow
-from alphintra.trading.prices import middle
 from alphintra.trading.views import Valuation
 
 #: Accounts per statement.
 CHUNK = 1_000
 
 
-async def record_curve(services: Services, board: QuoteBoard) -> int:
+async def record_curve(services: Services, market: MarketService) -> int:
     """Write the points of this minute and return how many; a second writer changes nothing.
 
     Raises:
@@ -55,8 +55,10 @@ async def record_curve(services: Services, board: QuoteBoard) -> int:
             ):
                 positions[row.account_id].append(row)
             totals = await assets.totals(session, ids)
+            symbols = {row.symbol for rows in positions.values() for row in rows}
+            marks = await latest_marks(market, symbols)
             points = [
-                _point(account, positions[account.id], totals, board, at) for account in accounts
+                _point(account, positions[account.id], totals, marks, at) for account in accounts
             ]
             await session.execute(insert(EquityPointRow).values(points).on_conflict_do_nothing())
             written += len(points)
@@ -66,15 +68,9 @@ def _point(
     account: AccountRow,
     positions: list[PositionRow],
     totals: dict[tuple[UUID, str], Decimal],
-    board: QuoteBoard,
+    marks: dict[str, Decimal],
     at: datetime,
 ) -> dict[str, object]:
-    marks = {
-        row.symbol: mark
-        for row in positions
-        if (quote := board.get(row.symbol)) is not None
-        and (mark := middle(quote.bid, quote.ask, quote.last)) is not None
-    }
     cash = totals.get((account.id, account.currency), Decimal(0))
     equity = cash + Valuation(positions, marks).net
     return {"account_id": account.id, "at": at, "equity": equity, "cash": cash}

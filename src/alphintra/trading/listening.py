@@ -114,7 +114,7 @@ async def run_signals(services: Services, stop: asyncio.Event) -> None:
 
 
 async def _draw_curves(services: Services, stop: asyncio.Event) -> None:
-    board = market.QuoteBoard(services.clock)
+    market_data = market.MarketService(services)
     while not stop.is_set():
         elapsed_s = services.clock.now_ns() / NS_PER_SECOND % CURVE_INTERVAL_S
         try:
@@ -122,7 +122,6 @@ async def _draw_curves(services: Services, stop: asyncio.Event) -> None:
                 await stop.wait()
         except TimeoutError:
             try:
-                await board.follow(services.bus)
-                await record_curve(services, board)
+                await record_curve(services, market_data)
             except Unavailable as error:
                 log.warning("curve_not_drawn", error=error.detail)

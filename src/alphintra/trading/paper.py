@@ -6,18 +6,21 @@ come first served, and never trade with each other. docs/concepts/fills.md state
 fills and at what price.
 """
 
+from __future__ import annotations  # the simulator is only loaded with the first order
+
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 from uuid import uuid5
 
 import msgspec
 
+from alphintra import engine
 from alphintra.core import money
 from alphintra.core.ids import OrderId, TradeId
 from alphintra.core.instruments import Instrument
 from alphintra.core.market_data import Bar, Quote, Tick, Trade
-from alphintra.engine import BPS, NO_PRICE, Event, EventKind, MarketSimulator, Outcome, Reason
+from alphintra.engine import BPS, NO_PRICE, Event, EventKind, Outcome, Reason
 from alphintra.trading.paper_terms import (
     KINDS,
     LIFETIMES,
@@ -44,6 +47,9 @@ from alphintra.trading.venue import (
     VenueRejected,
     VenueTriggered,
 )
+
+if TYPE_CHECKING:
+    from alphintra.engine import MarketSimulator
 
 #: What comes within this part (1/n) of a bar's length after its open counts as coming at the open.
 _OPENING_SHARE: Final = 20
@@ -337,7 +343,7 @@ class PaperVenue:
             instrument = self._instruments[symbol]
             if market.simulator is None or market.instrument != instrument:
                 market.instrument = instrument
-                market.simulator = MarketSimulator(
+                market.simulator = engine.MarketSimulator(
                     slippage_ticks=self._rules.slippage_ticks,
                     participation_bps=self._rules.participation_bps,
                     through_only=self._rules.through_only,

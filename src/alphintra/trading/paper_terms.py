@@ -1,8 +1,10 @@
 """Between the venue's decimals and the simulator's integers: orders and market data, one way."""
 
+from __future__ import annotations  # the simulator is only loaded with the first order
+
 import calendar
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,10 +22,12 @@ from alphintra.engine import (
     Event,
     Kind,
     Lifetime,
-    MarketSimulator,
 )
 from alphintra.engine import Side as Row
 from alphintra.trading.venue import VenueOrder, VenueRefusal
+
+if TYPE_CHECKING:
+    from alphintra.engine import MarketSimulator
 
 _PERCENT_PER_BPS: Final = Decimal("0.01")
 

@@ -87,10 +87,3 @@ class Prices:
     def mark(self, symbol: str, quantity: Decimal) -> Decimal | None:
         """Return what a position is worth a unit: what closing it would bring."""
         return self.reference(symbol, Side.SELL if quantity > 0 else Side.BUY)
-
-
-def middle(bid: Decimal | None, ask: Decimal | None, last: Decimal | None) -> Decimal | None:
-    """Return what a position is shown at: the middle of the quote, else the last price, if any."""
-    if bid is not None and ask is not None:
-        return (bid + ask) / 2
-    return last

@@ -16,7 +16,7 @@ from alphintra.core.clock import now
 from alphintra.core.ids import EventId, OrderId, SignalId, UserId, derived_id
 from alphintra.core.orders import OrderStatus, Side, TradingState
 from alphintra.identity import AuditEvent
-from alphintra.market import QuoteBoard
+from alphintra.market import MarketService
 from alphintra.platform import correlation, outbox
 from alphintra.platform.events import Event, Topic
 from alphintra.platform.security import Principal
@@ -45,8 +45,8 @@ from alphintra.trading.errors import (
 )
 from alphintra.trading.facade import PLACE_TRADE_REQUEST, PlaceTradeData
 from alphintra.trading.limits import Limits
+from alphintra.trading.marks import latest_marks
 from alphintra.trading.models import AccountRow, TradingStateRow
-from alphintra.trading.prices import middle
 from alphintra.trading.signals import STRATEGY_SIGNAL, SignalData
 from alphintra.trading.surroundings import PLATFORM, Scope, strategy_subject
 
@@ -71,11 +71,11 @@ def caller_of(principal: Principal) -> Caller:
 class TradingService:
     """One process's way into trading."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, market: MarketService | None = None) -> None:
         self._services = services
         self._database = services.database
         self._desk = DeskClient(services.database, services.settings)
-        self._board = QuoteBoard(services.clock)
+        self._market = market or MarketService(services)
 
     async def close(self) -> None:
         await self._desk.close()
@@ -343,14 +343,8 @@ class TradingService:
         return order_id
 
     async def marks(self, symbols: Iterable[str]) -> dict[str, Decimal]:
-        """Return the middle of the latest quotes, or the last price where there is no quote."""
-        await self._board.follow(self._services.bus)
-        return {
-            symbol: mark
-            for symbol in symbols
-            if (quote := self._board.get(symbol)) is not None
-            and (mark := middle(quote.bid, quote.ask, quote.last)) is not None
-        }
+        """Return what a unit of each symbol is worth at the moment, where it is known."""
+        return await latest_marks(self._market, symbols)
 
     @asynccontextmanager
     async def reading_account(
