@@ -13,7 +13,7 @@ def states(*sentences: str) -> Callable[[_Test], _Test]:
     """Mark a test as the one that holds these sentences."""
 
     def mark(test: _Test) -> _Test:
-        test.__dict__["states"] = sentences
+        test.__dict__["stated_sentences"] = sentences
         return test
 
     return mark
@@ -30,5 +30,5 @@ def held(*modules: object) -> list[str]:
         sentence
         for module in modules
         for test in vars(module).values()
-        for sentence in getattr(test, "states", ())
+        for sentence in getattr(test, "stated_sentences", ())
     ]

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from alphintra.engine import (
+    NEVER_NS,
+    NO_HANDLE,
     NO_PRICE,
     Event,
     EventKind,
@@ -14,6 +16,9 @@ from alphintra.engine import (
     Outcome,
     Reason,
     Side,
+    grown,
+    new_book,
+    steps,
 )
 from tests.engine.statements import states
 
@@ -603,6 +608,17 @@ def test_a_handle_never_means_the_next_order_in_its_slot(desk: Desk) -> None:
     assert desk.simulator.cancel(-1, ts_ns=1) == []
     assert desk.simulator.cancel(10**15, ts_ns=1) == []
     assert desk.simulator.open_orders == 1
+
+
+def test_a_full_book_takes_no_order_and_loses_none() -> None:
+    book = new_book(1)
+    terms = (BUY, Kind.LIMIT, 1, 10, NO_PRICE, 0, 0, Lifetime.REST, 0, NEVER_NS, 0)
+    first = steps.submit(book, *map(int, terms))
+    assert steps.submit(book, *map(int, terms)) == NO_HANDLE
+    book = grown(book, 2)
+    assert steps.submit(book, *map(int, terms)) not in {first, NO_HANDLE}
+    assert steps.on_quote(book, 9, 10, -1, -1, 0) == 2
+    assert book.state[0]["open_orders"] == 0
 
 
 def test_no_event_is_older_than_the_order(desk: Desk) -> None:

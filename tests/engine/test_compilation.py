@@ -1,0 +1,49 @@
+"""How the kernels are loaded, cached and run without the compiler."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from random import Random
+
+from alphintra.engine import SOURCE_DIGEST, steps
+from tests.engine.test_against_reference import compare, random_step
+
+
+def fingerprint() -> str:
+    """Return a hash of everything a long session does."""
+    rng = Random("fingerprint")
+    session = [(rng.randint(0, 2), random_step(rng, "mixed")) for _ in range(300)]
+    return hashlib.sha256(repr(compare(session, {}).log).encode()).hexdigest()
+
+
+def run(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_plain_python_and_compiled_code_do_the_same() -> None:
+    code = "from tests.engine.test_compilation import fingerprint; print(fingerprint())"
+    assert run(code, NUMBA_DISABLE_JIT="1") == fingerprint()
+    assert run(code, NUMBA_DISABLE_JIT="0") == fingerprint()
+
+
+def test_the_face_is_imported_without_the_compiler() -> None:
+    modules = "alphintra.engine, alphintra.engine.layout, alphintra.trading.paper"
+    code = f"import sys, {modules}; print('numba' in sys.modules)"
+    assert run(code) == "False"
+
+
+def test_compiled_code_of_another_source_is_not_loaded() -> None:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return  # nothing is compiled, so nothing is cached
+    signature = steps.on_trade.signatures[0]  # type: ignore[attr-defined]
+    cache = steps.on_trade._cache  # type: ignore[attr-defined]
+    codegen = steps.on_trade.targetctx.codegen()  # type: ignore[attr-defined]
+    assert SOURCE_DIGEST in cache._index_key(signature, codegen)
