@@ -157,7 +157,7 @@ async def test_beyond_this_machine_a_secret_is_needed(services: Services) -> Non
     open_to_all = replace(
         services,
         settings=services.settings.model_copy(
-            update={"history_host": "0.0.0.0", "master_key": SecretStr("")}
+            update={"history_host": "192.0.2.1", "master_key": SecretStr("")}
         ),
     )
     with pytest.raises(Problem) as refusal:

@@ -14,8 +14,8 @@ from alphintra.core.errors import Problem, Unavailable
 from alphintra.market.errors import InvalidTimeRange
 from alphintra.market.history_wire import (
     CHANNEL_OPTIONS,
-    PROBLEM_KEY,
     CREDENTIAL_KEY,
+    PROBLEM_KEY,
     health_wire,
     history_wire,
     internal_token,

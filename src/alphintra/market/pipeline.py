@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import msgspec
@@ -20,7 +20,12 @@ from prometheus_client import Counter
 from alphintra.core.market_data import FEED_SUBJECT, Bar, FeedBatch, Quote, Tick, Trade, encode
 from alphintra.market.candles import SymbolCandles
 from alphintra.market.recorder import Recorder
-from alphintra.market.validation import FUTURE_TOLERANCE_NS, Reason, check_tick
+from alphintra.market.validation import (
+    FUTURE_TOLERANCE_NS,
+    SIZE_LIMIT,
+    Reason,
+    check_tick,
+)
 from alphintra.platform.services import Services
 
 DERIVED_SUFFIX: Final = ":candles"
@@ -161,6 +166,9 @@ class FeedPipeline:
         bad: list[tuple[Tick, Reason]] = []
         latest_ns = self._clock.now_ns() + FUTURE_TOLERANCE_NS
         for tick in ticks:
+            if _is_plain(state, tick) and tick.ts_ns <= latest_ns:
+                good.append(tick)
+                continue
             reason = check_tick(tick)
             if reason is None and tick.ts_ns > latest_ns:
                 reason = Reason.IN_THE_FUTURE
@@ -208,6 +216,29 @@ class FeedPipeline:
     ) -> None:
         batch = FeedBatch(symbol=symbol, source=source, sequence=sequence, ticks=tuple(ticks))
         await self._bus.publish(f"{FEED_SUBJECT}.{symbol}", encode(batch))
+
+
+def _is_plain(state: _Symbol, tick: Tick) -> bool:
+    """Say quickly of nearly every tick that it is fine; of the others nothing is said.
+
+    Prices near the last one are positive, in range and no jump. A NaN is never plain: it raises.
+    """
+    low, high = state.low, state.high
+    if low is None or high is None or state.jumps:
+        return False
+    try:
+        if isinstance(tick, Quote):
+            bid_size, ask_size = tick.bid_size, tick.ask_size
+            return (
+                low <= tick.bid <= tick.ask <= high
+                and (bid_size is None or 0 <= bid_size < SIZE_LIMIT)
+                and (ask_size is None or 0 <= ask_size < SIZE_LIMIT)
+            )
+        if isinstance(tick, Trade):
+            return low <= tick.price <= high and 0 < tick.size < SIZE_LIMIT
+    except InvalidOperation:
+        return False
+    return False
 
 
 def _check_jump(state: _Symbol, tick: Tick) -> Reason | None:
