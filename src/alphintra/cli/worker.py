@@ -3,9 +3,14 @@
 import asyncio
 
 from alphintra import identity
+from alphintra.platform import housekeeping
+from alphintra.platform.jobs import create_jobs, run_jobs
 from alphintra.platform.services import Services
 
 
 async def run_worker(services: Services, stop: asyncio.Event) -> None:
-    """Keep house until `stop` is set; any number of workers may run."""
-    await identity.run_housekeeping(services, stop)
+    """Work off jobs and keep house until `stop` is set; any number of workers may run."""
+    jobs = create_jobs(services.database.conninfo, {"platform": housekeeping.tasks})
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_jobs(jobs, services, stop))
+        tasks.create_task(identity.run_housekeeping(services, stop))

@@ -10,7 +10,10 @@ class StoreFailed(Exception):
 
 
 class OrderRefused(Problem):
-    """The order was refused. `code` names the rule, `check` its limit and the value that broke it."""
+    """The order was refused.
+
+    `code` names the rule; `check`, where there is one, its limit and the value that broke it.
+    """
 
     code = "order_refused"
     status = 422

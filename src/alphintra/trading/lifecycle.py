@@ -38,6 +38,7 @@ from alphintra.trading.venue import (
 
 OCO = "the other exit was filled or cancelled"
 PARENT_ENDED = "the entry ended without a fill"
+NOTHING_TO_REDUCE = "nothing left to reduce"
 
 
 def on_venue_event(
@@ -85,15 +86,20 @@ def _refused_by_venue(
 def fill(
     account: Account, order: Order, event: VenueFill, unit: Unit, around: Surroundings
 ) -> None:
-    """Book a fill: ledger, position, order, and what hangs on the order."""
+    """Book a fill: ledger, position, order, and what hangs on the order. A repeat changes nothing."""
+    if event.filled_quantity <= order.filled_quantity:
+        return
     instrument = around.instruments[order.symbol]
     quantity = min(event.quantity, order.remaining)
+    is_cut = False
     if order.reduce_only:
         position = account.position_quantity(order.symbol)
-        quantity = min(quantity, max(ZERO, -position * order.side.sign))
-        if quantity == 0:
-            cancel(account, order, unit, around, reason="nothing left to reduce")
+        reducible = max(ZERO, -position * order.side.sign)
+        if reducible == 0:
+            cancel(account, order, unit, around, reason=NOTHING_TO_REDUCE)
             return
+        is_cut = reducible < quantity
+        quantity = min(quantity, reducible)
     fee = event.fee
     if quantity != event.quantity:
         fee = money.divide(fee * quantity, event.quantity)
@@ -123,6 +129,9 @@ def fill(
         _shrink_sibling(account, sibling, quantity, unit, around)
     if is_full:
         _activate_legs(account, order, unit, around)
+    elif is_cut and order.id in account.open_orders:
+        # The venue counts what was cut off as filled and has no more of it to give.
+        cancel(account, order, unit, around, reason=NOTHING_TO_REDUCE)
 
 
 def _book(

@@ -67,7 +67,7 @@ class Check(msgspec.Struct, frozen=True, gc=False):
             rule=self.rule,
             limit=limit,
             value=value,
-            detail=f"{self.rule} allows {limit}, the order would make it {value}",
+            detail=f"{self.rule}: the limit is {limit}, the value is {value}",
         )
 
 

@@ -140,6 +140,8 @@ class Position(msgspec.Struct, kw_only=True, gc=False):
         """
         realized = -fee
         opening = signed_quantity
+        # Rounded once, like the posting: the parts that close and open add up to it.
+        opening_value = money.multiply(signed_quantity, price)
         if self.quantity and (self.quantity > 0) != (signed_quantity > 0):
             closing = min(abs(signed_quantity), abs(self.quantity))
             closing_signed = closing if self.quantity > 0 else -closing
@@ -147,13 +149,15 @@ class Position(msgspec.Struct, kw_only=True, gc=False):
                 cost = self.cost_basis
             else:
                 cost = money.divide(self.cost_basis * closing_signed, self.quantity)
-            realized += money.multiply(closing_signed, price) - cost
+            proceeds = money.multiply(closing_signed, price)
+            opening_value += proceeds
+            realized += proceeds - cost
             self.quantity -= closing_signed
             self.cost_basis -= cost
             opening = signed_quantity + closing_signed
         if opening:
             self.quantity += opening
-            self.cost_basis += money.multiply(opening, price)
+            self.cost_basis += opening_value
         self.realized_pnl += realized
         self.fees += fee
         return realized
