@@ -120,4 +120,12 @@ def configure_tracing(settings: Settings, *, process: str) -> None:
     trace.set_tracer_provider(provider)
 
 
+def flush() -> None:
+    """Send the spans and write the log lines that still wait; the last act of a process."""
+    provider = trace.get_tracer_provider()
+    if hasattr(provider, "shutdown"):  # without a collector there is only a placeholder
+        provider.shutdown()
+    logging.shutdown()
+
+
 tracer = trace.get_tracer("alphintra")
