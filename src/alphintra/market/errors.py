@@ -39,6 +39,12 @@ class UnknownHistoryRequest(NotFound):
     code = "unknown_history_request"
 
 
+class InvalidSource(BadRequest):
+    """The name of the source cannot be. Take a word of small letters."""
+
+    code = "invalid_source"
+
+
 class FileNotReadable(BadRequest):
     """The file is not one that can be read: damaged, of another format, or beyond the bounds."""
 

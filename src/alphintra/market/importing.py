@@ -7,6 +7,7 @@ own quarantine.
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from psycopg.types.json import Jsonb
 from alphintra.core.clock import now, to_datetime
 from alphintra.core.ids import derived_id
 from alphintra.market import copying, partitions
-from alphintra.market.errors import FileNotReadable
+from alphintra.market.errors import FileNotReadable, InvalidSource
 from alphintra.market.files import FILE_BYTES_MAX, Kind, open_table
 from alphintra.market.instruments import load_instrument
 from alphintra.market.sifting import Chunk, Sifter
@@ -34,6 +35,8 @@ STORE_ROWS: Final = 50_000
 #: What imports call their data unless told otherwise.
 SOURCE: Final = "import"
 FILE_NAME_LENGTH_MAX: Final = 200
+#: Sources are words: they stand in lines of COPY and in cursors.
+SOURCE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_:-]{0,31}", re.ASCII)
 
 log = structlog.get_logger(__name__)
 
@@ -82,12 +85,14 @@ async def import_file(
         file_name: what to remember the file as; its own name otherwise.
 
     Raises:
-        UnknownInstrument, UnknownTimeframe, TimeframeRequired: see there.
+        UnknownInstrument, UnknownTimeframe, TimeframeRequired, InvalidSource: see there.
         FileNotReadable, FileTooLarge, ColumnsNotRecognised: the file cannot be taken as it is.
         TimezoneRequired, UnknownTimezone, TimesNotUnderstood: its times cannot.
         DatabaseUnavailable: the database went away; importing again completes it.
     """
     checked = None if timeframe is None else parse(timeframe)
+    if not SOURCE_NAME.fullmatch(source):
+        raise InvalidSource("a source is up to 32 small letters, digits, '-', '_' and ':'")
     async with services.database.reading() as session:
         instrument = await load_instrument(session, symbol)
     digest = await asyncio.to_thread(_digest, path)
@@ -218,7 +223,7 @@ async def _remember(
         "symbol": result.symbol,
         "kind": result.kind,
         "timeframe": result.timeframe,
-        "file_name": copying.escape(file_name),
+        "file_name": file_name.replace("\0", "\ufffd"),
         "sha256": digest,
         "source": result.source,
         "rows": result.rows,

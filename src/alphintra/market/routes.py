@@ -53,7 +53,9 @@ def take_uploads(request: Request) -> None:
 async def list_instruments(
     caller: Reader,
     market: Market,
-    search: Annotated[str, Query(max_length=64, description="part of symbol or name")] = "",
+    search: Annotated[
+        str, Query(max_length=64, pattern=r"^[^\x00]*$", description="part of symbol or name")
+    ] = "",
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[InstrumentView]:

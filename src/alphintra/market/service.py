@@ -18,8 +18,9 @@ from alphintra.market.board import LatestQuote, QuoteBoard
 from alphintra.market.errors import FileTooLarge, InvalidTimeRange, NoQuoteYet
 from alphintra.market.guard import REPEAT_S
 from alphintra.market.history import Candle, Found, Span
-from alphintra.market.importing import ImportResult, import_file
+from alphintra.market.importing import SOURCE_NAME, ImportResult, import_file
 from alphintra.market.instruments import (
+    SYMBOL,
     from_row,
     load_instrument,
     save_instrument,
@@ -33,6 +34,8 @@ from alphintra.platform.services import Services
 
 #: What an upload may weigh; larger files are imported on the server, by the command line.
 UPLOAD_BYTES_MAX: Final = 64 * 1024**2
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2200
 
 
 class MarketService:
@@ -54,7 +57,10 @@ class MarketService:
         """
         statement = select(InstrumentRow).order_by(InstrumentRow.symbol).limit(limit + 1)
         if cursor is not None:
-            statement = statement.where(InstrumentRow.symbol > decode_cursor(cursor, 1)[0])
+            (symbol,) = decode_cursor(cursor, 1)
+            if not SYMBOL.fullmatch(symbol):
+                raise BadCursor("the cursor is not valid")
+            statement = statement.where(InstrumentRow.symbol > symbol)
         if search:
             statement = statement.where(
                 InstrumentRow.symbol.icontains(search, autoescape=True)
@@ -131,6 +137,8 @@ class MarketService:
         after: tuple[datetime, str, int] | None = None
         if cursor is not None:
             at, source, ordinal = decode_cursor(cursor, 3)
+            if not SOURCE_NAME.fullmatch(source):
+                raise BadCursor("the cursor is not valid")
             after = (_instant(at), source, _whole(ordinal))
         async with self._database.reading() as session:
             await load_instrument(session, symbol)
@@ -195,6 +203,8 @@ class MarketService:
         Raises:
             BadCursor: the cursor is not one of ours.
         """
+        if symbol is not None and not SYMBOL.fullmatch(symbol):
+            return [], None
         before = None if cursor is None else _whole(decode_cursor(cursor, 1)[0])
         async with self._database.reading() as session:
             found = await history.quarantined(
@@ -252,12 +262,14 @@ def _span(start: datetime | None, end: datetime | None) -> Span:
             raise InvalidTimeRange("start and end need an offset, e.g. 2024-01-31T00:00:00Z")
     if start is not None and end is not None and end <= start:
         raise InvalidTimeRange("the end has to be after the start")
-    try:
-        # Times at the edge of the calendar cannot be moved to the border of a candle.
-        limits = [at and to_datetime(to_ns(at)) for at in (start, end)]
-    except OverflowError as error:
-        raise InvalidTimeRange("start and end lie within the years 1 to 9999") from error
-    return Span(start=limits[0], end=limits[1])
+    return Span(start=start and _in_calendar(start), end=end and _in_calendar(end))
+
+
+def _in_calendar(at: datetime) -> datetime:
+    # Nothing was traded outside, and the borders of candles can be computed inside.
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise InvalidTimeRange(f"times lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return to_datetime(to_ns(at))
 
 
 def _behind(span: Span, at: datetime, *, newest_first: bool) -> Span:
@@ -269,8 +281,8 @@ def _behind(span: Span, at: datetime, *, newest_first: bool) -> Span:
 
 def _instant(text: str) -> datetime:
     try:
-        return to_datetime(int(text))
-    except (ValueError, OverflowError) as error:
+        return _in_calendar(to_datetime(int(text)))
+    except (ValueError, OverflowError, InvalidTimeRange) as error:
         raise BadCursor("the cursor is not valid") from error
 
 
