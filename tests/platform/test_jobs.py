@@ -39,12 +39,16 @@ async def test_job_runs_if_and_only_if_its_transaction_commits(database: Databas
         done.set()
 
     jobs = create_jobs(database.conninfo, {"test": tasks})
+
+    async def enqueue_and_change_mind() -> None:
+        async with database.transaction() as session:
+            await enqueue(jobs, session, "test:note", text="never")
+            raise Cancelled
+
     request = correlation.begin("request-1")
     async with jobs.open_async():
         with pytest.raises(Cancelled):
-            async with database.transaction() as session:
-                await enqueue(jobs, session, "test:note", text="never")
-                raise Cancelled
+            await enqueue_and_change_mind()
         async with database.transaction() as session:
             await enqueue(jobs, session, "test:note", text="kept")
     stop = asyncio.Event()
@@ -65,7 +69,8 @@ async def test_purge_keeps_what_is_not_published(database: Database) -> None:
         )
         await session.execute(
             text("""INSERT INTO platform.relay_checkpoint
-                    SELECT 's', 'i', 1, xid, seq FROM platform.outbox ORDER BY seq OFFSET 1 LIMIT 1""")
+                    SELECT 's', 'i', 1, xid, seq FROM platform.outbox
+                    ORDER BY seq OFFSET 1 LIMIT 1""")
         )
         await session.execute(
             text("INSERT INTO platform.inbox VALUES ('c', :id, now() - interval '16 days')"),

@@ -38,9 +38,13 @@ def instrument(symbol: str, *, tick: str = "0.01", lot: str = "1", base: str = "
     )
 
 
-INSTRUMENTS = {
+INSTRUMENTS: dict[str, Instrument] = {
     one.symbol: one
-    for one in (instrument("SPY"), instrument("QQQ"), instrument("BTC-USD", lot="0.0001", base="BTC"))
+    for one in (
+        instrument("SPY"),
+        instrument("QQQ"),
+        instrument("BTC-USD", lot="0.0001", base="BTC"),
+    )
 }
 FEES = FeeSchedule(maker_bps=D(2), taker_bps=D(5))
 
@@ -124,9 +128,7 @@ async def start(stack: AsyncExitStack, database: Database, clock: ManualClock) -
     epochs = await leases.take(writing, desk_id=desk_id, address="", shards=range(64))
     around = surroundings(clock)
     venue = PaperVenue(around.instruments, PaperRules(fees=FEES))
-    desk = Desk(
-        PostgresStore(writing, reading, desk_id=desk_id, epochs=epochs), around, venue
-    )
+    desk = Desk(PostgresStore(writing, reading, desk_id=desk_id, epochs=epochs), around, venue)
     await desk.load()
     task = asyncio.create_task(desk.work())
 

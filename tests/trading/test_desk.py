@@ -1,8 +1,10 @@
-"""The desk on a real PostgreSQL: what is answered is on disk, a retry trades once, a restart forgets nothing."""
+"""The desk on a real PostgreSQL: what is answered is on disk, a retry trades once, a restart
+forgets nothing.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
-from decimal import Decimal as D
+from decimal import Decimal
 
 import msgspec
 from sqlalchemy import text
@@ -15,10 +17,15 @@ from alphintra.trading.commands import Done, Refused, Unknown
 
 from .conftest import Bench, place, start
 
+D = Decimal
 
-async def rows(database: Database, query: str) -> list[tuple[object, ...]]:
+
+async def rows(
+    database: Database, query: str, user_id: UserId | None = None
+) -> list[tuple[object, ...]]:
     async with database.reading() as session:
-        return [tuple(row) for row in await session.execute(text(query))]
+        found = await session.execute(text(query), {"user_id": user_id} if user_id else {})
+        return [tuple(row) for row in found]
 
 
 async def test_market_order_is_accepted_filled_and_settled(
@@ -45,7 +52,9 @@ async def test_market_order_is_accepted_filled_and_settled(
         ("USD", "AVAILABLE", D("98999.5")),
         ("USD", "HELD", D(0)),
     ]
-    assert await rows(database, "SELECT asset, sum(balance) FROM assets.accounts GROUP BY 1 ORDER BY 1") == [
+    assert await rows(
+        database, "SELECT asset, sum(balance) FROM assets.accounts GROUP BY 1 ORDER BY 1"
+    ) == [
         ("SPY", D(0)),
         ("USD", D(0)),
     ]
@@ -73,7 +82,7 @@ async def test_retry_with_same_client_order_id_trades_once(
         assert isinstance(different, Refused)
         assert different.code == "client_order_id_exists_with_different_terms"
     assert await rows(
-        database, f"SELECT count(*) FROM trading.orders WHERE user_id = '{user_id}'"
+        database, "SELECT count(*) FROM trading.orders WHERE user_id = :user_id", user_id
     ) == [(1,)]
 
 
@@ -81,7 +90,9 @@ async def start_after_expiry(
     stack: AsyncExitStack, database: Database, clock: ManualClock
 ) -> Bench:
     async with database.transaction() as session:
-        await session.execute(text("UPDATE trading.desk_leases SET expires_at = now() - interval '1 s'"))
+        await session.execute(
+            text("UPDATE trading.desk_leases SET expires_at = now() - interval '1 s'")
+        )
     return await start(stack, database, clock)
 
 
@@ -97,7 +108,7 @@ async def test_overtaken_desk_cannot_write(
         fresh = await other.submit(place(user_id, client_order_id="fresh"))
         assert isinstance(fresh, Done)
     assert await rows(
-        database, f"SELECT client_order_id FROM trading.orders WHERE user_id = '{user_id}'"
+        database, "SELECT client_order_id FROM trading.orders WHERE user_id = :user_id", user_id
     ) == [("fresh",)]
 
 
@@ -123,14 +134,15 @@ async def test_bracket_exits_activate_and_one_cancels_the_other(
     await bench.settle()
     assert await rows(
         database,
-        f"SELECT type, side, status FROM trading.orders WHERE user_id = '{user_id}' ORDER BY type",
+        "SELECT type, side, status FROM trading.orders WHERE user_id = :user_id ORDER BY type",
+        user_id,
     ) == [
         ("LIMIT", "SELL", "FILLED"),
         ("MARKET", "BUY", "FILLED"),
         ("STOP", "SELL", "CANCELED"),
     ]
     assert await rows(
-        database, f"SELECT quantity FROM trading.positions WHERE user_id = '{user_id}'"
+        database, "SELECT quantity FROM trading.positions WHERE user_id = :user_id", user_id
     ) == [(D(0),)]
 
 
@@ -157,5 +169,7 @@ async def test_resting_limit_survives_a_restart(
         other.quote("99.40", "99.50")
         await other.settle()
     assert await rows(
-        database, f"SELECT status, filled_value FROM trading.orders WHERE user_id = '{user_id}'"
+        database,
+        "SELECT status, filled_value FROM trading.orders WHERE user_id = :user_id",
+        user_id,
     ) == [("FILLED", D("298.5"))]

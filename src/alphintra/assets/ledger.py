@@ -72,7 +72,9 @@ class Posting(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=262_144)
 def ledger_account(owner_id: UUID, asset: str, bucket: Bucket) -> LedgerAccount:
-    """Return the account of `owner_id` for `asset` and `bucket`; the same arguments, the same id."""
+    """Return the account of `owner_id` for `asset` and `bucket`; the same arguments, the
+    same id.
+    """
     return LedgerAccount(
         id=derived_id("ledger", owner_id, asset, bucket),
         owner_id=owner_id,

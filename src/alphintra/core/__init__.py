@@ -1,1 +1,3 @@
-"""The vocabulary of the product: money, ids, time, instruments, orders, market data. Pure, no I/O."""
+"""The vocabulary of the product: money, ids, time, instruments, orders, market data. Pure,
+no I/O.
+"""

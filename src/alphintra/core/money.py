@@ -1,4 +1,6 @@
-"""Exact amounts. `Decimal` with at most eight places, as NUMERIC(20,8) keeps them; never a float."""
+"""Exact amounts. `Decimal` with at most eight places, as NUMERIC(20,8) keeps them; never a
+float.
+"""
 
 from decimal import (
     MAX_EMAX,

@@ -1,1 +1,3 @@
-"""The ground everything stands on: settings, database, events, jobs, HTTP manners, telemetry. No domain word."""
+"""The ground everything stands on: settings, database, events, jobs, HTTP manners, telemetry. No
+domain word.
+"""

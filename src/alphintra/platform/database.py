@@ -1,7 +1,8 @@
 """PostgreSQL: one engine per process, one transaction per use case.
 
-`transaction()` commits when the block ends and rolls back when it raises; code inside flushes and never
-commits. `reading()` cannot write. The desk and bulk imports, which speak COPY, borrow a raw connection.
+`transaction()` commits when the block ends and rolls back when it raises; code inside flushes and
+never commits. `reading()` cannot write. The desk and bulk imports, which speak COPY, borrow a raw
+connection.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,6 @@
-"""What the platform throws away, and when: events and inbox entries that nobody can ask for again."""
+"""What the platform throws away, and when: events and inbox entries that nobody can ask for
+again.
+"""
 
 from typing import Any
 

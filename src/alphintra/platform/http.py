@@ -220,7 +220,9 @@ def _printable(text: str) -> str:
 
 
 class RequestFrame:
-    """What surrounds every request: correlation id in and out, a size limit, metrics, one log line."""
+    """What surrounds every request: correlation id in and out, a size limit, metrics, one
+    log line.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -280,7 +282,9 @@ class RequestFrame:
 
 
 class BodyRefused(HTTPException):
-    """Carries a problem out of the reading of a body, where FastAPI lets only this class through."""
+    """Carries a problem out of the reading of a body, where FastAPI lets only this class
+    through.
+    """
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.status, problem.detail)

@@ -107,7 +107,7 @@ async def _frame(
     call_next: Callable[[], Awaitable[Any]], context: JobContext, _: object
 ) -> Any:  # whatever the task returns
     """What surrounds every task: the correlation id, the count, one line in the log."""
-    correlation.begin(context.job.task_kwargs.get(CORRELATION_ARGUMENT))
+    correlation.begin(str(context.job.task_kwargs.get(CORRELATION_ARGUMENT) or ""))
     outcome = "failed"
     try:
         result = await call_next()

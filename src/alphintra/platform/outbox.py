@@ -67,7 +67,9 @@ def outbox_values(one: Event) -> dict[str, object]:
 
 
 async def add(session: AsyncSession, *events: Event) -> None:
-    """Write events into the transaction of `session`; they are published if and only if it commits."""
+    """Write events into the transaction of `session`; they are published if and only if it
+    commits.
+    """
     await add_all(session, events)
 
 

@@ -55,7 +55,9 @@ class Message:
 
 
 def pack(rows: list[Row]) -> list[Message]:
-    """Cut rows into messages; within a topic the order stays, and a message stays under its bounds."""
+    """Cut rows into messages; within a topic the order stays, and a message stays under its
+    bounds.
+    """
     messages = []
     for topic, of_topic in groupby(sorted(rows, key=attrgetter("topic")), key=attrgetter("topic")):
         chunk: list[Row] = []
@@ -151,16 +153,14 @@ class Relay:
         return await cursor.fetchall()
 
     async def _publish(self, connection: psycopg.AsyncConnection, rows: list[Row]) -> None:
-        last_sequence = 0
         by_topic: dict[str, list[Message]] = {}
         for message in pack(rows):
             by_topic.setdefault(message.topic, []).append(message)
-        for last_sequence in await asyncio.gather(*map(self._publish_topic, by_topic.values())):
-            pass
+        sequences = await asyncio.gather(*map(self._publish_topic, by_topic.values()))
         stream = await self._bus.ensure_stream()
         self._position = (rows[-1].xid, rows[-1].seq)
         await self._save_checkpoint(
-            connection, stream.identity, min(last_sequence, stream.last_sequence)
+            connection, stream.identity, min(max(sequences), stream.last_sequence)
         )
 
     async def _publish_topic(self, messages: list[Message]) -> int:
@@ -176,10 +176,13 @@ class Relay:
         self, connection: psycopg.AsyncConnection, identity: str, sequence: int
     ) -> None:
         await connection.execute(
-            """INSERT INTO platform.relay_checkpoint (stream, stream_identity, stream_sequence, xid, seq)
+            """INSERT INTO platform.relay_checkpoint
+                 (stream, stream_identity, stream_sequence, xid, seq)
                VALUES (%s, %s, %s, %s::text::xid8, %s)
-               ON CONFLICT (stream) DO UPDATE SET stream_identity = excluded.stream_identity,
-                 stream_sequence = excluded.stream_sequence, xid = excluded.xid, seq = excluded.seq""",
+               ON CONFLICT (stream) DO UPDATE SET
+                 stream_identity = excluded.stream_identity,
+                 stream_sequence = excluded.stream_sequence,
+                 xid = excluded.xid, seq = excluded.seq""",
             [STREAM, identity, sequence, str(self._position[0]), self._position[1]],
         )
 

@@ -59,7 +59,9 @@ def master_key(settings: Settings) -> bytes:
 
 
 def derive_key(master: bytes, purpose: str) -> bytes:
-    """Return the 32-byte key for one purpose (HKDF-SHA256); the master key itself encrypts nothing."""
+    """Return the 32-byte key for one purpose (HKDF-SHA256); the master key itself encrypts
+    nothing.
+    """
     return HKDF(
         algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"alphintra/{purpose}".encode()
     ).derive(master)

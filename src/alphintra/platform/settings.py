@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     )
     master_key: SecretStr = Field(
         default=SecretStr(""),
-        description="32 bytes in URL-safe base64; encrypts secrets at rest; `up` makes one by itself",
+        description="32 bytes in URL-safe base64 that encrypt secrets at rest; `up` makes its own",
     )
     environment: str = Field(default="development", description="a name for logs and traces")
     host: str = Field(default="127.0.0.1", description="address that the HTTP server listens on")

@@ -32,9 +32,10 @@ MESSAGE_BYTES_MAX = 1_000_000
 #: The desks at work in this process, by their id in the lease rows.
 local_desks: WeakValueDictionary[UUID, Desk] = WeakValueDictionary()
 
-_encode = msgspec.msgpack.Encoder().encode
-_command_decoder = msgspec.msgpack.Decoder(AnyCommand)
-_answer_decoder = msgspec.msgpack.Decoder(Answer)
+# JSON, because answers hold JSON that travels as it is: a retry gets the same bytes by either way.
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+_command_decoder = msgspec.json.Decoder(AnyCommand)
+_answer_decoder = msgspec.json.Decoder(Answer)
 log = structlog.get_logger(__name__)
 
 

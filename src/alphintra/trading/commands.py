@@ -11,7 +11,9 @@ from alphintra.trading.limits import Limits
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Base: whose account it is about, who asked (`user:…`, `key:…`, `signal:…`, `desk`), and why."""
+    """Base: whose account it is about, who asked (`user:…`, `key:…`, `signal:…`, `desk`),
+    and why.
+    """
 
     user_id: UserId
     actor: str
@@ -141,7 +143,9 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
-    """It is not done, and why. `status` is the HTTP status; `extra` goes into the problem document."""
+    """It is not done, and why. `status` is the HTTP status; `extra` goes into the problem
+    document.
+    """
 
     code: str
     detail: str

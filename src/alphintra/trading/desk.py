@@ -130,7 +130,7 @@ class Desk:
         Raises:
             StoreFailed: the database is away.
         """
-        self._around.states.update(await self._store.states())
+        states = await self._store.states()
         for account in await self._store.load_open():
             self._book.adopt(account)
         for order in self._book.open_orders():

@@ -1,4 +1,6 @@
-"""The asynchronous order of the stock-broker design: published now, placed by a worker soon after."""
+"""The asynchronous order of the stock-broker design: published now, placed by a worker soon
+after.
+"""
 
 from datetime import datetime
 from decimal import Decimal

@@ -47,7 +47,8 @@ async def take(
     try:
         async with connection.transaction():
             cursor = await connection.execute(
-                "SELECT shard FROM unnest(%s::int[]) AS shard WHERE pg_try_advisory_lock(%s, shard)",
+                "SELECT shard FROM unnest(%s::int[]) AS shard"
+                " WHERE pg_try_advisory_lock(%s, shard)",
                 [list(shards), LOCK_CLASS],
             )
             locked = [row[0] for row in await cursor.fetchall()]

@@ -86,7 +86,9 @@ def _refused_by_venue(
 def fill(
     account: Account, order: Order, event: VenueFill, unit: Unit, around: Surroundings
 ) -> None:
-    """Book a fill: ledger, position, order, and what hangs on the order. A repeat changes nothing."""
+    """Book a fill: ledger, position, order, and what hangs on the order. A repeat changes
+    nothing.
+    """
     if event.filled_quantity <= order.filled_quantity:
         return
     instrument = around.instruments[order.symbol]
@@ -198,7 +200,9 @@ def _shrink_sibling(
 
 
 def _activate_legs(account: Account, entry: Order, unit: Unit, around: Surroundings) -> None:
-    """The entry is done: its exits enter the market for what was filled, sharing one reservation."""
+    """The entry is done: its exits enter the market for what was filled, sharing one
+    reservation.
+    """
     legs = [leg for leg in account.open_orders.values() if leg.parent_id == entry.id]
     instrument = around.instruments[entry.symbol]
     for leg in legs:
@@ -363,7 +367,9 @@ def _refuse_impossible(account: Account, order: Order, changed: Order) -> None:
 def _reproposal(
     account: Account, order: Order, changed: Order, instrument: Instrument, around: Surroundings
 ) -> Proposal:
-    """Return the whole of what remains as a proposal, as if the order's own holds were given back."""
+    """Return the whole of what remains as a proposal, as if the order's own holds were given
+    back.
+    """
     reference = around.prices.reference(order.symbol, order.side)
     candidates = [price for price in (changed.stop_price, reference) if price is not None]
     free = account.reducible(order.symbol, order.side) + order.held_quantity

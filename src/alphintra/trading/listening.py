@@ -1,4 +1,6 @@
-"""What trading does on events: open accounts, trade on signals, place what was asked for by event."""
+"""What trading does on events: open accounts, trade on signals, place what was asked for by
+event.
+"""
 
 import asyncio
 from decimal import Decimal

@@ -1,4 +1,6 @@
-"""Taking a new order: is it well formed, how large is it, does risk let it pass, what does it hold."""
+"""Taking a new order: is it well formed, how large is it, does risk let it pass, what does
+it hold.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -130,7 +132,7 @@ def validate(terms: Terms, instrument: Instrument, at: datetime) -> None:
         if price <= 0 or price >= VALUE_MAX or not instrument.price_is_on_tick(price):
             raise Malformed(
                 OrderRefusal.PRICE_NOT_ON_TICK,
-                f"{money.text(price)} is not a positive multiple of the tick {instrument.tick_size}",
+                f"{money.text(price)} is no positive multiple of the tick {instrument.tick_size}",
             )
     if terms.quantity is not None and not (
         0 < terms.quantity < VALUE_MAX and instrument.quantity_is_on_lot(terms.quantity)
@@ -212,8 +214,8 @@ def _validate_exits(terms: Terms) -> None:
     ):
         raise Malformed(
             OrderRefusal.EXITS_DO_NOT_MATCH_CLASS,
-            "SIMPLE has no exits, BRACKET has take_profit and stop_loss, OTO has one of them; OCO is a"
-            " resting LIMIT order (the take-profit) with a stop_loss",
+            "SIMPLE has no exits, BRACKET has take_profit and stop_loss, OTO has one of them;"
+            " OCO is a resting LIMIT order (the take-profit) with a stop_loss",
         )
     if terms.stop_loss is None:
         return

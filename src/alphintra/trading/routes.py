@@ -118,7 +118,9 @@ async def place_order(
     service: Trading,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Place an order. It is on disk when this answers; the same client_order_id never trades twice."""
+    """Place an order. It is on disk when this answers; the same client_order_id never trades
+    twice.
+    """
     body = await service.place(
         caller_of(principal),
         _terms(order),

@@ -317,7 +317,9 @@ class TradingService:
     async def request_trade(
         self, caller: Caller, *, symbol: str, quantity: Decimal, side: Side
     ) -> OrderId:
-        """Promise a market order: publish the request and return the id that the order will have."""
+        """Promise a market order: publish the request and return the id that the order will
+        have.
+        """
         order_id = OrderId(self._services.ids())
         request = PlaceTradeData(
             order_id=order_id,

@@ -25,7 +25,9 @@ log = structlog.get_logger(__name__)
 
 
 class SignalData(msgspec.Struct, frozen=True, kw_only=True):
-    """`strategy_signal.v1`. `parameters` may hold `quantity` (units) or `fraction` (of the cash)."""
+    """`strategy_signal.v1`. `parameters` may hold `quantity` (units) or `fraction` (of the
+    cash).
+    """
 
     signal_id: UUID
     strategy_id: UUID | None

@@ -50,7 +50,9 @@ class Sessions:
         return index >= 0 and at < self._sessions[calendar][index][1]
 
     def end_of_day(self, calendar: str, at: datetime) -> datetime:
-        """Return when a DAY order of that moment expires: this session's close, or the next one's."""
+        """Return when a DAY order of that moment expires: this session's close, or the next
+        one's.
+        """
         if calendar != ALWAYS:
             opens = self._opens.get(calendar, [])
             index = max(0, bisect_right(opens, at) - 1)

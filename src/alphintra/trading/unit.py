@@ -48,7 +48,9 @@ class VenueAction:
 
 
 class Unit:
-    """Collects changes of one batch. It holds live objects: it is sealed before the next decision."""
+    """Collects changes of one batch. It holds live objects: it is sealed before the next
+    decision.
+    """
 
     def __init__(self, clock: Clock, ids: IdFactory) -> None:
         self.at_ns = clock.now_ns()
@@ -83,7 +85,9 @@ class Unit:
         reason: str | None = None,
         check: RiskFinding | None = None,
     ) -> msgspec.Raw:
-        """Note a step in an order's life: row, history, event. Returns the order's JSON after it."""
+        """Note a step in an order's life: row, history, event. Returns the order's JSON
+        after it.
+        """
         order.version += 1
         order.updated_at = self.at
         account.order_sequence += 1

@@ -1,7 +1,7 @@
 """Schema versions: forward only, one file per step, one transaction per run.
 
-What the models cannot say (triggers, functions) is SQL in the migration that introduces it. A test proves that
-the models and the migrations describe the same tables.
+What the models cannot say (triggers, functions) is SQL in the migration that introduces it. A test
+proves that the models and the migrations describe the same tables.
 """
 
 from pathlib import Path
@@ -11,7 +11,8 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-#: Two processes that start together must not migrate together; the second waits and finds nothing to do.
+#: Two processes that start together must not migrate together; the second waits and finds nothing
+#: to do.
 ADVISORY_LOCK = 0x616C_7068_02
 
 

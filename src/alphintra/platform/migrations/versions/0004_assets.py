@@ -64,7 +64,7 @@ def upgrade() -> None:
                       UNION ALL SELECT source, asset, -amount FROM posted) AS legs
                 GROUP BY account, asset
             ), locked AS MATERIALIZED (
-                -- One order of locking for everybody, so that two writers never wait for each other.
+                -- One order of locking, so that two writers never wait for each other.
                 SELECT a.id, d.amount FROM assets.accounts AS a
                 JOIN delta AS d ON a.id = d.account AND a.asset = d.asset
                 ORDER BY a.id FOR NO KEY UPDATE OF a
@@ -97,6 +97,7 @@ def upgrade() -> None:
         BEGIN RAISE EXCEPTION 'a balance moves only by a posting'; END $$
     """)
     op.execute("""
-        CREATE TRIGGER balance_moves_by_posting BEFORE UPDATE OR DELETE OR TRUNCATE ON assets.accounts
+        CREATE TRIGGER balance_moves_by_posting
+        BEFORE UPDATE OR DELETE OR TRUNCATE ON assets.accounts
         FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION assets.refuse_balance()
     """)

@@ -7,8 +7,6 @@ from sqlalchemy.dialects import postgresql
 revision = "0005"
 down_revision = "0004"
 
-SHARDS = 64
-
 
 def upgrade() -> None:
     op.execute("CREATE SCHEMA IF NOT EXISTS trading")
@@ -189,7 +187,7 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO trading.desk_leases (shard, address, epoch, expires_at)"
-        f" SELECT shard, '', 0, now() FROM generate_series(0, {SHARDS - 1}) AS shard"
+        " SELECT shard, '', 0, now() FROM generate_series(0, 63) AS shard"
     )
     # Locked until the desk's transaction ends, so that a take-over either waits for the commit or
     # is seen by it.
