@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 NS_PER_SECOND = 1_000_000_000
@@ -35,6 +36,7 @@ class ManualClock:
         self._now_ns += round(seconds * NS_PER_SECOND)
 
 
+@lru_cache(maxsize=256)  # the moments of a batch come up again and again
 def to_datetime(at_ns: int) -> datetime:
     """Return the aware UTC datetime of `at_ns`, cut to the microsecond (what PostgreSQL keeps)."""
     return _EPOCH + timedelta(microseconds=at_ns // 1_000)

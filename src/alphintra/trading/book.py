@@ -11,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 
-from alphintra.core.clock import to_datetime
 from alphintra.core.ids import AccountId, OrderId, StrategyId, UserId, derived_id
 from alphintra.core.orders import OrderType, Side, TimeInForce, TradingState
 from alphintra.trading import lifecycle, placing, risk, settlement
@@ -146,7 +145,7 @@ class Book:
         return account
 
     def _roll_day(self, account: Account, unit: Unit) -> None:
-        today = to_datetime(unit.at_ns).date()
+        today = unit.at.date()
         # Only forwards: a clock that jumped back must not hand out a second daily loss limit.
         if today > account.day:
             account.day = today

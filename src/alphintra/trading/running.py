@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 import structlog
 
-from alphintra import market
+from alphintra import engine, market
 from alphintra.core.clock import now
 from alphintra.core.errors import Unavailable
 from alphintra.core.market_data import (
@@ -73,10 +73,13 @@ class DeskRunner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; take over, fail, take over again."""
+        # Loading the compiled simulator takes a second; not while the first order waits for it.
+        warming = asyncio.create_task(asyncio.to_thread(engine.warm_up))
         self._address = await self._server.start(self._services.settings.desk_host)
         bus = self._services.bus
         await bus.subscribe(f"{FEED_SUBJECT}.>", self._on_feed)
         await bus.subscribe(STATUS_SUBJECT, self._on_status)
+        await warming
         try:
             while not stop.is_set():
                 try:
