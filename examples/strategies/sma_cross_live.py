@@ -146,7 +146,7 @@ def main() -> None:
     try:
         asyncio.run(run(SmaCross(**vars(options)), url, os.environ["ALPHINTRA_API_KEY"]))
     except InvalidStatus as refusal:
-        raise SystemExit(f"refused: {refusal.response.body!r}") from refusal
+        raise SystemExit(bytes(refusal.response.body or b"").decode()) from refusal
     except KeyboardInterrupt:
         print("stopped")
 

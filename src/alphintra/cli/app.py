@@ -85,10 +85,11 @@ def doctor(data: DataOption = None, url: UrlOption = None, json: JsonOption = Fa
 
 @app.command()
 def openapi() -> None:
-    """Print the OpenAPI document of the HTTP API."""
-    from alphintra.gateway import openapi_document
+    """Print the OpenAPI document of the HTTP API; needs no server."""
+    from alphintra.cli.local import disconnected_services
+    from alphintra.gateway import create_app
 
-    show_json(openapi_document())
+    show_json(create_app(disconnected_services()).openapi())
 
 
 @app.command()

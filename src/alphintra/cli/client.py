@@ -202,16 +202,20 @@ class Api:
                 ) from refusal
             return self.keep(login.email, tokens)
 
-    def keep(self, email: str, tokens: Mapping[str, Any]) -> Login:
+    def keep(
+        self, email: str, tokens: Mapping[str, Any], *, demo_folder: str | None = None
+    ) -> Login:
         """Remember the tokens that the server gave for this login."""
         before = self.store.login(self.url)
+        if before and before.email != email:
+            before = None
         login = Login(
             email=email,
             access_token=tokens["access_token"],
             refresh_token=tokens["refresh_token"],
             expires_at_s=time.time() + float(tokens["expires_in"]),
-            device_token=tokens.get("device_token")
-            or (before.device_token if before and before.email == email else None),
+            device_token=tokens.get("device_token") or (before.device_token if before else None),
+            demo_folder=demo_folder or (before.demo_folder if before else None),
         )
         self.store.save(self.url, login)
         return login

@@ -27,6 +27,8 @@ class Login:
     expires_at_s: float
     #: Keeps this device able to log in while strangers guess at the password.
     device_token: str | None = None
+    #: Where the demo user's password is, for a login with `--demo`.
+    demo_folder: str | None = None
 
 
 def default_path() -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from alphintra.cli.errors import CommandFailed
 
 if TYPE_CHECKING:
+    from alphintra.cli.credentials import Login
     from alphintra.platform.services import Services
 
 EMAIL = "demo@alphintra.local"
@@ -32,6 +33,7 @@ class DemoLogin:
 class RunningDemo:
     """The demo user of a server that runs on this machine."""
 
+    folder: Path
     url: str
     email: str
     password: str
@@ -44,12 +46,15 @@ def seed(data_dir: Path) -> str:
     """
     from alphintra.platform.services import open_services
     from alphintra.platform.settings import load_settings
+    from alphintra.platform.telemetry import configure_logging
 
+    settings = load_settings()
+    configure_logging(settings, process="demo")
     known = read_login(data_dir)
     login = known or _new_login(data_dir)
 
     async def main() -> bool:
-        async with open_services(load_settings(), name="demo") as services:
+        async with open_services(settings, name="demo") as services:
             return await _seed(services, login)
 
     made = asyncio.run(main())
@@ -119,15 +124,14 @@ def running_demo(data_dir: Path | None) -> RunningDemo:
             code="no_demo",
             advice="Start it with: alphintra up\nor name its folder with --data.",
         )
-    return RunningDemo(url=occupant.http_url, email=login.email, password=login.password)
+    return RunningDemo(
+        folder=folder, url=occupant.http_url, email=login.email, password=login.password
+    )
 
 
-def demo_password(url: str, email: str) -> str | None:
-    """Return the password of the demo user that is logged in at `url`, where it is known here."""
-    if email != EMAIL:
+def demo_password(login: "Login") -> str | None:
+    """Return the password of a login that was made with `--demo`; `None` for any other."""
+    if login.demo_folder is None:
         return None
-    try:
-        found = running_demo(None)
-    except CommandFailed:
-        return None
-    return found.password if found.url == url else None
+    known = read_login(Path(login.demo_folder))
+    return known.password if known is not None and known.email == login.email else None

@@ -58,7 +58,7 @@ class Refused(CommandFailed):
         advice += [
             f"{name}: {_plain(value)}"
             for name, value in document.items()
-            if name not in _STANDARD_MEMBERS and name != "errors"
+            if name not in _STANDARD_MEMBERS and name != "errors" and not _says(value, document)
         ]
         if status >= 500 and (correlation_id := document.get("correlation_id")):
             advice.append(f"correlation id: {correlation_id}")
@@ -71,6 +71,11 @@ class Refused(CommandFailed):
         if status in {502, 503, 504}:
             self.exit_code = 3
         self.document = document
+
+
+def _says(value: Any, document: Mapping[str, Any]) -> bool:
+    """Say whether a member only repeats what the detail says."""
+    return isinstance(value, Mapping) and value.get("detail") == document.get("detail")
 
 
 def _plain(value: Any) -> str:

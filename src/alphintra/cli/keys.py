@@ -8,6 +8,7 @@ import typer
 
 from alphintra.cli.errors import Refused
 from alphintra.cli.output import JsonOption, UrlOption, YesOption, ask, show_json, show_table
+from alphintra.cli.users import PasswordStdin, read_password
 
 if TYPE_CHECKING:
     from alphintra.cli.client import Api
@@ -23,6 +24,7 @@ def create(
     save: Annotated[
         Path | None, typer.Option(help="Write the key to this file, for you alone.")
     ] = None,
+    password_stdin: PasswordStdin = False,
     url: UrlOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -38,7 +40,7 @@ def create(
         except Refused as refusal:
             if refusal.code != "step_up_required":
                 raise
-            made = api.post("/api-keys", {**body, **_proof(api, refusal)})
+            made = api.post("/api-keys", {**body, **_proof(api, refusal, password_stdin)})
     if save is not None:
         # Made 0600 from the start: nobody else reads it in between.
         descriptor = os.open(save, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -52,7 +54,7 @@ def create(
         print(made["key"])
 
 
-def _proof(api: "Api", refusal: Refused) -> dict[str, str]:
+def _proof(api: "Api", refusal: Refused, password_stdin: bool) -> dict[str, str]:
     """Ask for what the server wants as a fresh proof; the demo user's password is known here."""
     from alphintra.cli.demo import demo_password
 
@@ -60,8 +62,9 @@ def _proof(api: "Api", refusal: Refused) -> dict[str, str]:
     for needed in refusal.document.get("needed", []):
         if needed == "password":
             login = api.store.login(api.url)
-            known = demo_password(api.url, login.email) if login else None
-            proof["password"] = known or str(typer.prompt("Password", hide_input=True))
+            proof["password"] = (login and demo_password(login)) or read_password(
+                from_stdin=password_stdin, confirm=False
+            )
         else:
             proof["totp_code"] = str(typer.prompt("Code of your authenticator app"))
     return proof

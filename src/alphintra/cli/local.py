@@ -41,6 +41,29 @@ def run_local(data_dir: Path | None, work: "Callable[[Services], Awaitable[T]]",
     return asyncio.run(main())
 
 
+def disconnected_services() -> "Services":
+    """Return services that are connected to nothing, for what only describes the product."""
+    from base64 import urlsafe_b64encode
+
+    from pydantic import SecretStr
+
+    from alphintra.core.clock import SystemClock
+    from alphintra.core.ids import TimeOrderedIds
+    from alphintra.platform.bus import Bus
+    from alphintra.platform.database import Database
+    from alphintra.platform.services import Services
+    from alphintra.platform.settings import Settings
+
+    clock = SystemClock()
+    return Services(
+        settings=Settings(master_key=SecretStr(urlsafe_b64encode(bytes(32)).decode())),
+        database=Database("postgresql://nobody@localhost/nothing"),
+        bus=Bus("nats://localhost"),
+        clock=clock,
+        ids=TimeOrderedIds(clock),
+    )
+
+
 def stop_on_signals() -> asyncio.Event:
     """Return an event that SIGINT and SIGTERM set, so that long work ends in good order."""
     stop = asyncio.Event()

@@ -1,8 +1,9 @@
 """`alphintra order …`: place, look at, change and cancel orders."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
@@ -18,9 +19,15 @@ from alphintra.cli.output import (
     show_json,
     show_table,
 )
-from alphintra.core.orders import OrderClass, OrderType, Side, TimeInForce
+from alphintra.core.orders import OrderClass, OrderStatus, OrderType, Side, TimeInForce
+
+if TYPE_CHECKING:
+    from alphintra.cli.client import Api
 
 app = typer.Typer(help="Place, change and cancel orders.", no_args_is_help=True)
+
+#: How long a market order is waited for; it usually fills with the next quote.
+SETTLE_PAUSES_S = (0.05, 0.15, 0.4, 0.9)
 
 OrderId = Annotated[str, typer.Argument(help="The order's id.", metavar="ID")]
 
@@ -87,10 +94,22 @@ def place(
     with Api(url) as api, naming(body["client_order_id"]):
         # Repeated when no answer came: the client order id makes sure that it trades once.
         order = api.post("/orders", body, repeat=True)
+        if order["type"] == OrderType.MARKET:
+            order = settled(api, order)
     if json:
         show_json(order)
     else:
         print(summary(order))
+
+
+def settled(api: "Api", order: dict[str, Any]) -> dict[str, Any]:
+    """Return an order a moment later: one that trades at once has done so by then."""
+    for pause_s in SETTLE_PAUSES_S:
+        if order["status"] not in {OrderStatus.PENDING, OrderStatus.ACCEPTED}:
+            break
+        time.sleep(pause_s)
+        order = api.get(f"/orders/{order['id']}")
+    return order
 
 
 def new_client_order_id() -> str:

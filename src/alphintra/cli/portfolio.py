@@ -80,8 +80,14 @@ def portfolio(context: typer.Context, url: UrlOption = None, json: JsonOption = 
         found = api.get("/portfolio")
     if json:
         show_json(found)
-    else:
-        show_fields({name.replace("_", " "): value for name, value in found.items()})
+        return
+    balances = found.pop("balances")
+    show_fields({name.replace("_", " "): value for name, value in found.items() if value != []})
+    show_table(
+        ["asset", "available", "held"],
+        (balance.values() for balance in balances),
+        empty="There are no balances yet.",
+    )
 
 
 @portfolio_app.command()

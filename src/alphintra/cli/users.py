@@ -47,6 +47,12 @@ def read_password(*, from_stdin: bool, confirm: bool) -> str:
     """
     if from_stdin:
         return sys.stdin.readline().rstrip("\n")
+    if not sys.stdin.isatty():
+        raise CommandFailed(
+            "a password is needed, and there is nobody to ask for it",
+            code="password_needed",
+            advice="Give it on standard input with --password-stdin.",
+        )
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm))
 
 
@@ -61,11 +67,13 @@ def login(
     """Log in; later commands use this login."""
     from alphintra.cli.client import Api
 
+    demo_folder = None
     if demo:
         from alphintra.cli.demo import running_demo
 
         found = running_demo(data)
         url, email, password = url or found.url, found.email, found.password
+        demo_folder = str(found.folder)
     else:
         email = email or str(typer.prompt("E-mail"))
         password = read_password(from_stdin=password_stdin, confirm=False)
@@ -82,7 +90,7 @@ def login(
             body["totp_code"] = str(typer.prompt("Code of your authenticator app"))
             tokens = api.post("/auth/login", body, anonymous=True)
         with api.store.locked():
-            api.keep(email, tokens)
+            api.keep(email, tokens, demo_folder=demo_folder)
         print(f"Logged in as {email} at {api.url}.")
 
 
