@@ -32,7 +32,7 @@ from alphintra.trading.commands import (
 )
 from alphintra.trading.events import encode
 from alphintra.trading.limits import Limits
-from alphintra.trading.state import Account, Known, Order
+from alphintra.trading.state import ZERO, Account, Known, Order
 from alphintra.trading.surroundings import Surroundings
 from alphintra.trading.unit import Unit
 
@@ -156,7 +156,7 @@ class Book:
         client_order_id = command.client_order_id or str(command.order_id)
         known = account.known.get(client_order_id)
         if known is not None and not command.dry_run:
-            return retry_answer(known, command)
+            return retry_answer(known, placing.terms_hash(command.terms))
         return placing.place(account, command, unit, self.around)
 
     def _cancel(self, account: Account, order_id: OrderId, unit: Unit) -> Answer:
@@ -184,36 +184,47 @@ class Book:
         return Done(encode(Canceled(canceled)))
 
     def _close(self, account: Account, command: ClosePosition, unit: Unit) -> Answer:
+        # The quantity is not a term: a retry finds the position closed already.
+        fingerprint = placing.terms_hash(
+            Terms(symbol=command.symbol, side=Side.SELL, type=OrderType.MARKET, reduce_only=True)
+        )
+        if known := account.known.get(command.client_order_id or ""):
+            return retry_answer(known, fingerprint)
         quantity = account.position_quantity(command.symbol)
-        known = account.known.get(command.client_order_id or "")
-        if quantity == 0 and known is None:
+        if quantity == 0:
             return Refused(
                 code="no_position", detail=f"no position in {command.symbol}", status=404
             )
         side = Side.SELL if quantity > 0 else Side.BUY
-        if known is None:
-            for order in lifecycle.exits_of(account, command.symbol, side):
+        exits = lifecycle.exits_of(account, command.symbol, side)
+
+        def cancel_exits() -> None:
+            for order in exits:
                 if order.id in account.open_orders:
                     lifecycle.cancel(account, order, unit, self.around, reason="position closed")
-        return self._place(
-            account,
-            PlaceOrder(
-                user_id=command.user_id,
-                actor=command.actor,
-                correlation_id=command.correlation_id,
-                order_id=command.order_id,
-                client_order_id=command.client_order_id,
-                terms=Terms(
-                    symbol=command.symbol,
-                    side=side,
-                    type=OrderType.MARKET,
-                    quantity=abs(quantity),
-                    time_in_force=TimeInForce.GTC,
-                    reduce_only=True,
-                ),
+
+        order = PlaceOrder(
+            user_id=command.user_id,
+            actor=command.actor,
+            correlation_id=command.correlation_id,
+            order_id=command.order_id,
+            client_order_id=command.client_order_id,
+            terms=Terms(
+                symbol=command.symbol,
+                side=side,
+                type=OrderType.MARKET,
+                quantity=abs(quantity),
+                time_in_force=TimeInForce.GTC,
+                reduce_only=True,
             ),
-            unit,
         )
+        closing = placing.Closing(
+            fingerprint=fingerprint,
+            freed=sum((one.held_quantity for one in exits), ZERO),
+            orders=len(exits),
+            cancel_exits=cancel_exits,
+        )
+        return placing.place(account, order, unit, self.around, closing)
 
     def open_orders(self) -> list[Order]:
         """Return all open orders in memory, oldest first."""
@@ -223,9 +234,9 @@ class Book:
         )
 
 
-def retry_answer(known: Known, command: PlaceOrder) -> Answer:
+def retry_answer(known: Known, fingerprint: str) -> Answer:
     """Return the first answer to the same terms; other terms under the same id are refused."""
-    if known.terms_hash != placing.terms_hash(command.terms):
+    if known.terms_hash != fingerprint:
         return Refused(
             code="client_order_id_exists_with_different_terms",
             detail="this client_order_id was used for another order; choose a new one",

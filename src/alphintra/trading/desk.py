@@ -137,6 +137,10 @@ class Desk:
             if order.status is not OrderStatus.PENDING:
                 self._accounts_of[order.id] = order.account_id
                 self._report(self._venue.restore(self._venue_order(order)))
+        # From nothing: a switch may have been turned while no desk was at work, or the desk that
+        # saw it may have failed before the cancellations were committed.
+        self._around.states = {}
+        self.set_states(states)
 
     async def submit(self, command: AnyCommand) -> Answer:
         """Queue a command and return its answer once it is committed; `Unknown` if that failed."""

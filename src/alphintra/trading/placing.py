@@ -3,7 +3,8 @@ it hold.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -31,7 +32,15 @@ from alphintra.trading.unit import Unit, VenueStep
 
 #: Beyond this the parts of an order would not fit NUMERIC(20,8).
 VALUE_MAX = Decimal(10) ** 11
+#: How many orders an order of each class is.
+ORDERS_OF = {
+    OrderClass.SIMPLE: 1,
+    OrderClass.BRACKET: 3,
+    OrderClass.OCO: 2,
+    OrderClass.OTO: 2,
+}
 EXIT_TIMES_IN_FORCE = frozenset({TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD})
+TRAIL_PERCENT_STEP = Decimal("0.01")
 #: A flood must not fill the tables: these refusals leave no order behind, and the client may try
 #: again.
 UNRECORDED = frozenset({Rule.ORDER_RATE})
@@ -41,13 +50,14 @@ class OrderRefusal(StrEnum):
     """Why an order is not well formed, in the order in which it is looked at."""
 
     UNKNOWN_SYMBOL = "unknown_symbol"
+    CURRENCY_NOT_SUPPORTED = "currency_not_supported"
     QUANTITY_OR_NOTIONAL = "quantity_or_notional"
     NOTIONAL_NEEDS_MARKET_ORDER = "notional_needs_market_order"
     PRICE_MISSING = "price_missing"
     PRICE_NOT_ALLOWED = "price_not_allowed"
     STOP_PRICE_MISSING = "stop_price_missing"
     STOP_PRICE_NOT_ALLOWED = "stop_price_not_allowed"
-    TRAIL_MISSING = "trail_missing"
+    TRAIL_INVALID = "trail_invalid"
     TRAIL_NOT_ALLOWED = "trail_not_allowed"
     TIME_IN_FORCE_NOT_ALLOWED = "time_in_force_not_allowed"
     EXPIRES_AT_MISSING = "expires_at_missing"
@@ -81,17 +91,37 @@ def terms_hash(terms: Terms) -> str:
     return hashlib.blake2b(_encode(terms), digest_size=16).hexdigest()
 
 
-def place(account: Account, command: PlaceOrder, unit: Unit, around: Surroundings) -> Answer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What an order that closes a position brings along: the exits that give way to it, and what
+    they free. They are cancelled only when nothing refuses the order: a position must not lose its
+    stop to a close that failed.
+    """
+
+    fingerprint: str
+    freed: Decimal
+    orders: int
+    cancel_exits: Callable[[], None]
+
+
+def place(
+    account: Account,
+    command: PlaceOrder,
+    unit: Unit,
+    around: Surroundings,
+    closing: Closing | None = None,
+) -> Answer:
     """Decide about a new order whose client order id has not been seen before."""
     terms = command.terms
-    fingerprint = terms_hash(terms)
+    fingerprint = closing.fingerprint if closing else terms_hash(terms)
     try:
         instrument = around.instruments.get(terms.symbol)
         if instrument is None:
             raise Malformed(OrderRefusal.UNKNOWN_SYMBOL, f"there is no instrument {terms.symbol}")
+        _validate_currency(account, instrument)
         validate(terms, instrument, unit.at)
         quantity = size(terms, instrument, around)
-        proposal = propose(account, terms, instrument, quantity, fingerprint, around)
+        proposal = propose(account, terms, instrument, quantity, fingerprint, around, closing)
     except Malformed as refused:
         return Refused(code=refused.refusal, detail=refused.detail)
     if command.dry_run:
@@ -105,6 +135,8 @@ def place(account: Account, command: PlaceOrder, unit: Unit, around: Surrounding
             status=429,
             extra={"check": encode(finding)},
         )
+    if closing is not None and failure is None:
+        closing.cancel_exits()
     order = _new_order(account, command, fingerprint, quantity, unit, around, instrument)
     answer = (
         _accept(account, order, command, proposal, unit, around)
@@ -116,6 +148,16 @@ def place(account: Account, command: PlaceOrder, unit: Unit, around: Surrounding
     _forget_old_terms(account, unit.at_ns)
     account.remember(order.client_order_id, Known(fingerprint, answer))
     return answer
+
+
+def _validate_currency(account: Account, instrument: Instrument) -> None:
+    """Cash is kept in one currency: the account's."""
+    if instrument.quote != account.currency or instrument.base == account.currency:
+        raise Malformed(
+            OrderRefusal.CURRENCY_NOT_SUPPORTED,
+            f"{instrument.symbol} trades {instrument.base} for {instrument.quote},"
+            f" the account is in {account.currency}",
+        )
 
 
 def validate(terms: Terms, instrument: Instrument, at: datetime) -> None:
@@ -169,11 +211,15 @@ def _validate_prices(terms: Terms) -> None:
     if kind is OrderType.TRAILING_STOP:
         if len(trails) != 1 or trails[0] <= 0:
             raise Malformed(
-                OrderRefusal.TRAIL_MISSING,
+                OrderRefusal.TRAIL_INVALID,
                 "a TRAILING_STOP order needs either trail or trail_percent, above zero",
             )
-        if terms.trail_percent is not None and terms.trail_percent >= risk.HUNDRED:
-            raise Malformed(OrderRefusal.TRAIL_MISSING, "trail_percent must be below 100")
+        percent = terms.trail_percent
+        if percent is not None and (percent >= risk.HUNDRED or percent % TRAIL_PERCENT_STEP):
+            raise Malformed(
+                OrderRefusal.TRAIL_INVALID,
+                f"trail_percent must be below 100, in steps of {TRAIL_PERCENT_STEP}",
+            )
     elif trails:
         raise Malformed(OrderRefusal.TRAIL_NOT_ALLOWED, f"a {kind} order has no trail")
 
@@ -269,6 +315,7 @@ def propose(
     quantity: Decimal,
     fingerprint: str,
     around: Surroundings,
+    closing: Closing | None = None,
 ) -> Proposal:
     """Return the order as risk looks at it.
 
@@ -279,7 +326,8 @@ def propose(
     unit_price = terms.price or _dearest(terms.stop_price, reference)
     if unit_price is not None and quantity * unit_price >= VALUE_MAX:
         raise Malformed(OrderRefusal.ORDER_TOO_LARGE, "quantity times price is too large")
-    reducing = min(quantity, account.reducible(instrument.symbol, terms.side))
+    freed = closing.freed if closing else ZERO
+    reducing = min(quantity, account.reducible(instrument.symbol, terms.side) + freed)
     if terms.order_class is OrderClass.OCO and reducing < quantity:
         raise Malformed(
             OrderRefusal.OCO_NEEDS_POSITION,
@@ -295,6 +343,7 @@ def propose(
         strategy_id=str(terms.strategy_id) if terms.strategy_id else None,
         terms_hash=fingerprint,
         is_new=True,
+        orders=ORDERS_OF[terms.order_class] - (closing.orders if closing else 0),
         reducing=reducing,
         unit_price=unit_price,
     )
@@ -516,6 +565,6 @@ def _forget_old_terms(account: Account, now_ns: int) -> None:
     seen = account.recent_terms_ns
     while seen:
         oldest = next(iter(seen))
-        if now_ns - seen[oldest] < window_ns:
+        if abs(now_ns - seen[oldest]) < window_ns:
             return
         del seen[oldest]

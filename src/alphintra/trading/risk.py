@@ -87,6 +87,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     strategy_id: str | None
     terms_hash: str
     is_new: bool
+    #: How many open orders more there would be.
+    orders: int = 1
     #: How much of it takes off the opposite position; the rest opens.
     reducing: Decimal
     #: What one unit is reckoned at: the limit, or the reference price; `None` without any price.
@@ -207,13 +209,14 @@ def _order_checks(account: Account, proposal: Proposal, around: Surroundings) ->
     now_ns = around.clock.now_ns()
     if limits.duplicate_window_s:
         seen_ns = account.recent_terms_ns.get(proposal.terms_hash)
-        age_s = None if seen_ns is None else (now_ns - seen_ns) // NS_PER_SECOND
+        # Without its sign: a clock that jumped back must not refuse orders until it has caught up.
+        age_s = None if seen_ns is None else abs(now_ns - seen_ns) // NS_PER_SECOND
         is_new = age_s is None or age_s >= limits.duplicate_window_s
         yield Check(
             Rule.DUPLICATE_ORDER, is_new, f"{limits.duplicate_window_s} s", f"{age_s} s ago"
         )
     recent = account.recent_orders_ns
-    while recent and now_ns - recent[0] >= NS_PER_SECOND:
+    while recent and abs(now_ns - recent[0]) >= NS_PER_SECOND:
         recent.popleft()
     rate = len(recent) + 1
     yield Check(
@@ -223,7 +226,7 @@ def _order_checks(account: Account, proposal: Proposal, around: Surroundings) ->
         Decimal(rate),
         "/s",
     )
-    open_orders = len(account.open_orders) + 1
+    open_orders = len(account.open_orders) + proposal.orders
     yield Check(
         Rule.OPEN_ORDERS,
         open_orders <= limits.open_orders_max,
@@ -253,6 +256,7 @@ def _exposure_checks(account: Account, proposal: Proposal, around: Surroundings)
     yield _at_most(Rule.POSITION_NOTIONAL, limits.position_notional_max, would_be)
     opening_value = proposal.opening * unit_price
     gross = gross_exposure(account, around) + opening_value
+    gross += _pending_exposure(account, proposal.replaces, around)
     yield _at_most(Rule.GROSS_EXPOSURE, limits.gross_exposure_max, gross)
     loss = max(ZERO, account.day_start_equity - equity(account, around))
     yield Check(
@@ -271,6 +275,19 @@ def _exposure_checks(account: Account, proposal: Proposal, around: Surroundings)
         fee_rate=around.fee_rate,
     )
     yield _at_most(Rule.BUYING_POWER, power, needed)
+
+
+def _pending_exposure(account: Account, without: Order | None, around: Surroundings) -> Decimal:
+    """Return what open orders may add at the present prices: of each symbol the larger side."""
+    by_symbol: dict[str, Decimal] = {}
+    for (symbol, side), pending in account.pending.items():
+        quantity = pending
+        if without is not None and (without.symbol, without.side) == (symbol, side):
+            quantity -= without.remaining - without.held_quantity
+        if quantity > 0:
+            value = quantity * (around.prices.reference(symbol, side) or ZERO)
+            by_symbol[symbol] = max(value, by_symbol.get(symbol, ZERO))
+    return sum(by_symbol.values(), ZERO)
 
 
 def _state_checks(account: Account, proposal: Proposal, around: Surroundings) -> Iterator[Check]:

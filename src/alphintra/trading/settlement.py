@@ -143,7 +143,11 @@ def settle(
         move(PostingKind.TRADE, base_held, base_venue, reducing)
         move(PostingKind.TRADE, base_available, base_venue, opening)
         account.cash_available += value
-    move(PostingKind.FEE, available, _theirs(account, account.currency, Bucket.FEES), fee)
+    fees = _theirs(account, account.currency, Bucket.FEES)
+    if fee < 0:  # a rebate
+        move(PostingKind.FEE, fees, available, -fee)
+    else:
+        move(PostingKind.FEE, available, fees, fee)
     account.cash_available -= fee
 
 
