@@ -13,12 +13,14 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+import alphintra.platform
 from alphintra.platform.embedded import EmbeddedServers, ServerDidNotStart, default_data_dir
 from alphintra.platform.processes import Crew, ProcessDidNotStart
 
@@ -95,7 +97,7 @@ def _run(options: UpOptions) -> None:
             for name, roles in PROCESSES.items():
                 crew.start(name, ("serve", *roles))
             servers.wait_ready()
-            _python(environment, _MIGRATE, what="preparing the tables")
+            _migrate(servers, environment)
             crew.open_gate()
             _wait_ready(crew, servers, options.host, port)
             servers.folder.describe(
@@ -104,10 +106,7 @@ def _run(options: UpOptions) -> None:
                 bus_url=environment[f"{_PREFIX}BUS_URL"],
                 master_key=environment[f"{_PREFIX}MASTER_KEY"],
             )
-            login = ""
-            if options.demo:
-                folder = str(servers.folder.path)
-                login = _python(environment, _SEED, folder, what="making demo data")
+            login = _seed(servers, environment) if options.demo else ""
             _greet(options, servers, url, login, seconds=time.monotonic() - began_s)
             _tend(crew, servers)
         finally:
@@ -143,6 +142,27 @@ def _answers_ready(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _migrate(servers: EmbeddedServers, environment: Mapping[str, str]) -> None:
+    """Bring the tables to this version, which a prepared database is at already."""
+    folder = Path(alphintra.platform.__file__).with_name("migrations") / "versions"
+    version = 0
+    for file in sorted(folder.glob("*.py")):
+        version = zlib.crc32(file.read_bytes(), version)
+    if servers.noted("tables") != f"{version:08x}":
+        _python(environment, _MIGRATE, what="preparing the tables")
+        servers.note("tables", f"{version:08x}")
+
+
+def _seed(servers: EmbeddedServers, environment: Mapping[str, str]) -> str:
+    """Make the demo data, once per database; return the login in words."""
+    login = servers.noted("demo")
+    if not login:
+        folder = str(servers.folder.path)
+        login = _python(environment, _SEED, folder, what="making demo data")
+        servers.note("demo", login)
+    return login
 
 
 # Both run in a process of their own: what they import would stay in the supervisor for its life.

@@ -101,6 +101,23 @@ class PostgresServer:
         """Whether the database was made already."""
         return (self._data / "PG_VERSION").exists()
 
+    def noted(self, name: str) -> str:
+        """Return what `note` wrote into this database's folder, or nothing."""
+        try:
+            return self._note_file(name).read_text()
+        except FileNotFoundError:
+            return ""
+
+    def note(self, name: str, text: str) -> None:
+        """Keep a fact about the content of the database beside it.
+
+        A copy, a backup or a restored state of the database has the notes of its own time.
+        """
+        self._write(self._note_file(name), text)
+
+    def _note_file(self, name: str) -> Path:
+        return self._data / f"alphintra.{name}"
+
     def prepare(self) -> None:
         """Make the database where there is none, and leave nothing of a crashed run in the way.
 

@@ -126,6 +126,18 @@ class EmbeddedServers:
                 bound_log(managed.log)
         return said
 
+    def noted(self, name: str) -> str:
+        """Return what `note` kept, or nothing; nothing too when the database is not ours."""
+        return "" if self._postgres is None else self._postgres.noted(name)
+
+    def note(self, name: str, text: str) -> None:
+        """Keep a fact about the content of the database with it, to spare work at the next start.
+
+        It travels with copies and backups, so it never speaks of another state of the data.
+        """
+        if self._postgres is not None:
+            self._postgres.note(name, text)
+
     def pids(self) -> dict[str, int | None]:
         """Return the process id of each server by name."""
         return {managed.name: managed.pid for managed in self._managed()}
