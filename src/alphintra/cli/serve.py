@@ -23,7 +23,7 @@ from alphintra.platform.services import Role, Services, open_services
 from alphintra.platform.settings import load_settings
 
 #: How long roles may take to finish what they are at, after they were told to stop.
-STOP_TIMEOUT_S = 6.0
+STOP_TIMEOUT_S = 3.0
 
 log = structlog.get_logger(__name__)
 
