@@ -29,7 +29,7 @@ from alphintra.market.pipeline import FeedPipeline
 from alphintra.market.restart import rebuild
 from alphintra.platform.services import Services
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Listener:

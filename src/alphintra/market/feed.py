@@ -18,7 +18,7 @@ import structlog
 from alphintra.core.clock import NS_PER_SECOND, now
 from alphintra.core.errors import Unavailable
 from alphintra.core.market_data import FeedStatus, Tick
-from alphintra.market import backfill, sessions
+from alphintra.market import backfill, retention, sessions
 from alphintra.market.demo_market import MODELS
 from alphintra.market.errors import FeedInUse
 from alphintra.market.guard import FeedGuard
@@ -33,6 +33,7 @@ SIMULATOR: Final = "simulator"
 STEP_S: Final = 0.02
 RETRY_S: Final = 2.0
 CALENDARS_S: Final = 6 * 3_600.0
+THIN_OUT_S: Final = 3_600.0
 #: After a pause (a suspended laptop) the simulator does not catch up further than this.
 CATCH_UP_NS: Final = 2 * NS_PER_SECOND
 
@@ -44,9 +45,11 @@ async def run_market(services: Services, stop: asyncio.Event) -> None:
     guard = FeedGuard(services)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(guard.run(stop))
-        tasks.create_task(_keep_calendars(services, stop))
+        calendars = tasks.create_task(_keep_calendars(services, stop))
         if services.settings.feed == "simulator":
             tasks.create_task(_run_simulator(services, guard, stop))
+        await stop.wait()
+        calendars.cancel()  # reading one takes seconds, and it can be read another time
 
 
 async def _keep_calendars(services: Services, stop: asyncio.Event) -> None:
@@ -93,7 +96,10 @@ class SimulatorFeed:
         writing = asyncio.create_task(self._pipeline.run(written))
         try:
             await _first_of(
-                lock.hold(), self._tick(simulator, stop), backfill_later(self._services)
+                lock.hold(),
+                _end_of(writing),
+                self._tick(simulator, stop),
+                self._look_after_history(),
             )
         finally:
             written.set()
@@ -134,6 +140,13 @@ class SimulatorFeed:
             await _sleep(STEP_S, stop)
         log.info("feed_stopped", source=SIMULATOR)
 
+    async def _look_after_history(self) -> None:
+        """Give charts a past, and thin out what grows old, beside the running feed."""
+        await backfill.ensure(self._services)
+        while True:
+            await retention.thin_out(self._services, SIMULATOR)
+            await asyncio.sleep(THIN_OUT_S)
+
     async def _gives_way(self, simulator: MarketSimulator, symbol: str) -> bool:
         if self._guard.rival(symbol, SIMULATOR):
             if symbol not in self._yielded:
@@ -152,10 +165,10 @@ class SimulatorFeed:
         return False
 
 
-async def backfill_later(services: Services) -> None:
-    """Give charts a past, beside the running feed."""
-    await backfill.ensure(services)
-    await asyncio.Event().wait()
+async def _end_of(task: asyncio.Task[None]) -> None:
+    """Wait for a task that is not ours to cancel, and raise what it raised."""
+    await asyncio.wait([task])
+    task.result()
 
 
 async def _first_of(*parts: Coroutine[Any, Any, None]) -> None:

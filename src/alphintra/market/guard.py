@@ -43,8 +43,16 @@ class FeedGuard:
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop` is set."""
         bus = self._services.bus
-        await bus.subscribe(f"{FEED_SUBJECT}.>", self._on_batch)
-        await bus.subscribe(STATUS_SUBJECT, self._on_status)
+        feed = await bus.subscribe(f"{FEED_SUBJECT}.>", self._on_batch)
+        status = await bus.subscribe(STATUS_SUBJECT, self._on_status)
+        try:
+            await self._watch(stop)
+        finally:
+            await feed.unsubscribe()
+            await status.unsubscribe()
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        bus = self._services.bus
         repeated_ns = 0
         while not stop.is_set():
             with suppress(TimeoutError):

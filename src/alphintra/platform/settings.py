@@ -156,6 +156,9 @@ class Settings(BaseSettings):
     feed: str = Field(
         default="simulator", pattern="^(simulator|none)$", description="default market feed"
     )
+    tick_retention_days: int = Field(
+        default=3, ge=1, le=36_500, description="days that ticks of a live feed are kept"
+    )
     feed_seed: int = Field(default=7, description="seed of the market simulator")
     feed_silence_s: float = Field(
         default=15.0,
