@@ -2,8 +2,9 @@
 
 import asyncio
 
-from alphintra import identity
+from alphintra import identity, market
 from alphintra.platform import housekeeping
+from alphintra.platform.consumers import run_consumer
 from alphintra.platform.jobs import create_jobs, run_jobs
 from alphintra.platform.services import Services
 
@@ -14,3 +15,5 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(run_jobs(jobs, services, stop))
         tasks.create_task(identity.run_housekeeping(services, stop))
+        for consumer in market.consumers(services):
+            tasks.create_task(run_consumer(consumer, services.database, services.bus, stop))
