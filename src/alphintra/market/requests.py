@@ -33,7 +33,7 @@ Status = Literal["PENDING", "DONE", "FAILED"]
 
 
 class HistoricalDataRequested(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody wants the daily closes of a symbol between two times."""
+    """`historical_data_request.v1`: somebody wants the daily closes of a symbol in some time."""
 
     request_id: UUID
     user_id: UUID
