@@ -151,7 +151,7 @@ async def test_a_thousand_mutations_open_nothing(world: World, ada: Person) -> N
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/! \u00e9"
     token = ada.access_token
     authenticate = world.api.authenticator.authenticate_credential
-    assert (await authenticate(token)).user_id
+    assert str((await authenticate(token)).user_id) == ada.id
     refused = 0
     for number in range(1_000):
         at = draw.randrange(len(token))

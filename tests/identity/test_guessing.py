@@ -8,11 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from alphintra.core.errors import Problem
+from alphintra.identity import create_user
 from alphintra.identity.passwords import HASHED, Cost, Passwords
 from alphintra.identity.service.login import Attempt, log_in
 from alphintra.identity.service.rows import Client
 
-from .conftest import PASSWORD, Person, World
+from .conftest import PASSWORD, Api, Person, World
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -24,7 +25,7 @@ def database_url(make_database: Callable[[], str]) -> str:
 
 
 def _hashed() -> float:
-    return HASHED._value.get()
+    return float(HASHED._value.get())
 
 
 async def _guess(world: World, email: str, address: str, *, api: int = 0, **more: str) -> str:
@@ -60,7 +61,8 @@ async def test_ten_thousand_guesses_on_one_account_reach_the_hash_twenty_times(
     reached = _hashed() - before
     assert 1 <= reached <= 20
     assert codes.count("invalid_credentials") == reached
-    assert codes.count("too_many_attempts") == 10_000 - reached
+    assert codes.count("too_many_attempts") + codes.count("login_busy") == 10_000 - reached
+    assert codes.count("too_many_attempts") > 9_000
     # The owner: from the known device at once, even from an attacker's address.
     assert (
         await _guess(
@@ -86,6 +88,16 @@ async def test_one_guess_on_each_of_many_accounts_is_throttled(world: World) -> 
     assert codes[:30] == ["invalid_credentials"] * 30
     assert set(codes[30:]) == {"too_many_attempts"}
     assert await _guess(world, "user1000@example.com", "198.51.100.10") == "invalid_credentials"
+
+
+async def test_all_addresses_of_an_ipv6_subscriber_count_as_one(world: World) -> None:
+    codes = [
+        await _guess(world, f"user{n}@example.com", f"2001:db8:aaaa:bbbb::{n:x}") for n in range(40)
+    ]
+    assert codes.count("invalid_credentials") == 30
+    mapped = [await _guess(world, "one@example.com", "::ffff:198.51.100.77") for _ in range(5)]
+    assert set(mapped) == {"invalid_credentials"}
+    assert await _guess(world, "one@example.com", "198.51.100.77") == "too_many_attempts"
 
 
 async def test_a_known_device_has_attempts_of_its_own_and_not_for_others(world: World) -> None:
@@ -152,44 +164,58 @@ async def test_unknown_users_get_the_same_answer(world: World) -> None:
 
 async def test_unknown_users_take_as_long(world: World) -> None:
     """Medians over interleaved attempts, at a cost that would show a skipped hash at once."""
-    identity = world.make_api(Passwords(cost=Cost(memory_kib=8_192), threads=1)).identity  # type: ignore[call-arg]
-    ada = await world.person()
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for number in range(120):
-        for known in (True, False):
-            email = ada.email if known else f"nobody{number}@example.com"
-            world.clock.advance(3_600)  # no bucket is ever empty
-            started = time.perf_counter()
-            with pytest.raises(Problem):
-                await log_in(
-                    identity,
-                    Attempt(email=email, password="wrong-guess", client=Client(address="a")),
-                )
-            times[known].append(time.perf_counter() - started)
-    difference_ms = abs(statistics.median(times[True]) - statistics.median(times[False])) * 1e3
-    print(f"difference of medians {difference_ms:.2f} ms")
+    identity = world.make_api(Passwords(cost=Cost(memory_kib=8_192), threads=1)).identity
+    await create_user(identity, email="timed@example.com", password=PASSWORD)
+
+    async def seconds(email: str) -> float:
+        world.clock.advance(3_600)  # no bucket is ever empty
+        attempt = Attempt(email=email, password="wrong-guess", client=Client(address="a"))
+        started = time.perf_counter()
+        with pytest.raises(Problem):
+            await log_in(identity, attempt)
+        return time.perf_counter() - started
+
+    # Pairs, in changing order: whatever else this machine does meets both alike.
+    differences = []
+    for number in range(80):
+        emails = ["timed@example.com", f"nobody{number}@example.com"]
+        took = {email: await seconds(email) for email in emails[:: 1 if number % 2 else -1]}
+        differences.append(took[emails[0]] - took[emails[1]])
+    difference_ms = abs(statistics.median(differences)) * 1e3
+    print(f"median difference {difference_ms:.2f} ms")
     assert difference_ms < 5
 
 
+async def _profile_ms(api: Api, person: Person) -> float:
+    started = time.perf_counter()
+    answer = await api.call("GET", "/users/profile", token=person.access_token)
+    assert answer.status == 200
+    return (time.perf_counter() - started) * 1e3
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
+
+
 async def test_a_flood_of_logins_does_not_stop_the_event_loop(world: World) -> None:
-    api = world.make_api(Passwords())  # type: ignore[call-arg]
+    api = world.make_api(Passwords())
     ada = await world.person()
     number = len(world.apis) - 1
     await api.call("GET", "/users/profile", token=ada.access_token)
+    calm_ms = [await _profile_ms(api, ada) for _ in range(100)]
     flood = asyncio.gather(
         *(_guess(world, f"u{n}@example.com", f"198.51.100.{n}", api=number) for n in range(100))
     )
     waits_ms = []
     while not flood.done():
-        started = time.perf_counter()
-        answer = await api.call("GET", "/users/profile", token=ada.access_token)
-        assert answer.status == 200
-        waits_ms.append((time.perf_counter() - started) * 1e3)
+        waits_ms.append(await _profile_ms(api, ada))
         await asyncio.sleep(0.01)
     codes = await flood
-    print(f"{len(waits_ms)} requests, the slowest took {max(waits_ms):.0f} ms")
+    calm, flooded = _p99(calm_ms), _p99(waits_ms)
+    print(f"p99 of a request: {calm:.0f} ms, during the flood {flooded:.0f} ms")
     assert len(waits_ms) > 10
-    assert sorted(waits_ms)[int(len(waits_ms) * 0.99)] < 250
+    # The second figure is for a machine that is busy with something else as well.
+    assert flooded < max(250, 5 * calm)
     # More than the queue takes is turned away at once, not kept waiting for minutes.
     assert set(codes) == {"invalid_credentials", "login_busy"}
 

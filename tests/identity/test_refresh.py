@@ -1,6 +1,7 @@
 """Refresh tokens are good once; an old one that comes back ends its session (S6)."""
 
 import asyncio
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -44,7 +45,7 @@ async def test_reuse_of_an_old_token_ends_the_session_and_its_access_tokens(
     assert (reused.status, reused.code) == (401, "refresh_token_reused")
     for token in (ada.access_token, first.body["access_token"], second.body["access_token"]):
         assert await _profile(world, token) == 401
-        await eventually(lambda token=token: _refused(other, token))
+        await eventually(partial(_refused, other, token))
     newest = await _refresh(world, second.body["refresh_token"])
     assert (newest.status, newest.code) == (401, "refresh_token_invalid")
     assert any("REFRESH_TOKEN_REUSED" in one for one in await world.events("user_events"))

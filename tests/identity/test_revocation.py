@@ -167,6 +167,7 @@ async def test_nobody_is_let_in_while_revocations_cannot_be_read(
     await revocations.close()
     monkeypatch.setattr(world.api.services.database, "connect_raw", away)
     monkeypatch.setattr("alphintra.identity.revocations.START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("alphintra.identity.revocations.WAKE_TIMEOUT_S", 0.2)
     monkeypatch.setattr(revocations, "_fresh_at_s", heard_at_s - STALE_AFTER_S + 60)
     assert authenticator.still_valid(principal)
     monkeypatch.setattr(revocations, "_fresh_at_s", heard_at_s - STALE_AFTER_S)
@@ -175,6 +176,15 @@ async def test_nobody_is_let_in_while_revocations_cannot_be_read(
     assert (answer.status, answer.code) == (503, "authentication_unavailable")
     assert answer.body["retryable"] is True
     monkeypatch.undo()
+    assert (await world.call("GET", "/users/profile", token=ada.access_token)).status == 200
+
+
+async def test_a_process_that_was_suspended_reads_before_it_answers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await world.person()
+    revocations = world.api.identity.revocations
+    monkeypatch.setattr(revocations, "_fresh_at_s", float("-inf"))
     assert (await world.call("GET", "/users/profile", token=ada.access_token)).status == 200
 
 

@@ -1,10 +1,12 @@
 """Identity: users, sessions, tokens, two-factor authentication, roles, API keys.
 
-    authenticator = build_authenticator(services)   # once per process; `await
-    authenticator.close()` app.state.authenticator = authenticator app.include_router(router,
-    prefix="/api/v1") app.include_router(well_known_router) ... principal = await
-    authenticator.authenticate(connection) authenticator.still_valid(principal)            # every
-    second, for as long as a socket is open
+    authenticator = build_authenticator(services)  # one per process
+    app.state.authenticator = authenticator
+    app.include_router(router, prefix="/api/v1")
+    app.include_router(well_known_router)
+    principal = await authenticator.authenticate(connection)
+    authenticator.still_valid(principal)  # every second, for as long as a socket is open
+    await authenticator.close()
 
 For commands: `identity = build_identity(services)`, then `create_user(identity, …)` and the others.
 """
@@ -26,6 +28,7 @@ from alphintra.identity.service.administration import (
 from alphintra.identity.service.housekeeping import run_housekeeping
 from alphintra.identity.service.login import password_matches
 from alphintra.identity.service.registration import create_user, find_user
+from alphintra.identity.service.signing_keys import rotate_signing_key
 from alphintra.identity.service.step_up import Proof, confirm
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "password_matches",
     "permissions_of",
     "profile",
+    "rotate_signing_key",
     "router",
     "run_housekeeping",
     "set_roles",

@@ -141,7 +141,7 @@ class IdentityAuthenticator:
             ).one_or_none()
             if row is None:
                 raise ApiKeyInvalid("the API key is not valid")
-            key, user = row.tuple()
+            key, user = row
             if (
                 not presented.matches(key.secret_hash)
                 or key.revoked_at is not None

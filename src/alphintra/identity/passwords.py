@@ -117,22 +117,15 @@ class Passwords:
         Raises:
             LoginBusy: the queue is full.
         """
-        return await self._run(self._hasher.hash, password, waiting_max=WAITING_MAX)
+        return await self._run(self._hasher.hash, password)
 
-    async def verify(
-        self, password: str, stored: str | None, *, known_device: bool = True
-    ) -> Verdict:
+    async def verify(self, password: str, stored: str | None) -> Verdict:
         """Compare a normalised password with a stored hash; `None`, no such user, takes as long.
 
         Raises:
             LoginBusy: the queue is full.
         """
-        return await self._run(
-            self._compare,
-            password,
-            stored,
-            waiting_max=WAITING_MAX if known_device else WAITING_MAX_UNKNOWN_DEVICES,
-        )
+        return await self._run(self._compare, password, stored)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -144,8 +137,8 @@ class Passwords:
             return Verdict(right=False)
         return Verdict(right=right and stored is not None, replacement=replacement)
 
-    async def _run(self, work: Callable[..., T], *arguments: object, waiting_max: int) -> T:
-        if self._waiting >= waiting_max:
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        if self._waiting >= WAITING_MAX:
             raise LoginBusy("more logins wait than this process takes on")
         self._waiting += 1
         HASHED.inc()
@@ -165,4 +158,4 @@ class Passwords:
 def _yield_to_others() -> None:
     # Linux keeps a priority per thread; elsewhere it would be the whole process that steps back.
     if sys.platform == "linux":
-        os.nice(10)
+        os.nice(5)

@@ -31,6 +31,7 @@ READ_TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.2
 STALE_AFTER_S: Final = 5.0
 START_TIMEOUT_S: Final = 5.0
+WAKE_TIMEOUT_S: Final = 1.0
 #: Longer than any access token lives (`settings.access_token_s` is bounded by half an hour).
 KEPT_S: Final = 3600
 _PRUNE_EVERY_S: Final = 60.0
@@ -90,7 +91,7 @@ class Revocations:
         self._fresh_at_s = float("-inf")
         self._pruned_at_s = 0.0
         self._keys_changed_row = 0
-        self._first_read: asyncio.Event | None = None
+        self._waiting_for_read: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
         self._on_keys_changed: list[Callable[[], None]] = []
 
@@ -107,14 +108,14 @@ class Revocations:
         """
         if self.is_fresh():
             return
+        wait_s = WAKE_TIMEOUT_S
         if self._task is None or self._task.done():
-            self._first_read = asyncio.Event()
+            wait_s = START_TIMEOUT_S
             self._task = asyncio.create_task(self._listen(), name="revocations")
-        assert self._first_read is not None
-        if not self._first_read.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await self._first_read.wait()
+        # Also a process that was suspended comes by here: it is stale only until its next read.
+        read: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting_for_read.append(read)
+        await asyncio.wait([read], timeout=wait_s)
         if not self.is_fresh():
             raise AuthenticationUnavailable("revocations cannot be read at the moment")
 
@@ -203,8 +204,10 @@ class Revocations:
             elif subject in set(Subject):
                 self.apply([Revocation(Subject(subject), subject_id, version)])
         self._fresh_at_s = asked_at_s
-        if self._first_read is not None:
-            self._first_read.set()
+        waiting, self._waiting_for_read = self._waiting_for_read, []
+        for read in waiting:
+            if not read.done():
+                read.set_result(None)
         self._prune(asked_at_s)
         return str(rows[0][0])
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra.identity.authenticator import IdentityAuthenticator
 from alphintra.identity.devices import DeviceTokens
+from alphintra.identity.door import Door
 from alphintra.identity.keys import Keyring
 from alphintra.identity.passwords import Passwords
 from alphintra.identity.refresh_tokens import RefreshTokens
@@ -38,6 +39,7 @@ class Identity:
 
     services: Services
     passwords: Passwords
+    door: Door
     throttle: Throttle
     revocations: Revocations
     keyring: Keyring
@@ -77,6 +79,7 @@ def build_identity(services: Services, *, passwords: Passwords | None = None) ->
     return Identity(
         services=services,
         passwords=passwords or Passwords(),
+        door=Door(),
         throttle=Throttle(services.database, services.clock),
         revocations=revocations,
         keyring=keyring,

@@ -5,11 +5,11 @@ Each bucket is a generic cell rate algorithm: `capacity` attempts at once, then 
 An attempt takes from all its buckets or from none; one that succeeds is given back.
 """
 
-import asyncio
 import hashlib
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 from prometheus_client import Counter
@@ -22,8 +22,6 @@ from alphintra.identity.errors import TooManyAttempts
 from alphintra.identity.models import ThrottleBucket
 from alphintra.platform.database import Database
 
-#: A flood may not take the connections that everyone else needs.
-_CONNECTIONS_MAX: Final = 3
 #: How long a refusal is answered from memory without asking again, and how many are remembered.
 _REMEMBERED_S: Final = 10.0
 _REMEMBERED_MAX: Final = 20_000
@@ -54,7 +52,6 @@ class Throttle:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._connections = asyncio.Semaphore(_CONNECTIONS_MAX)
         self._refused_until_ns: dict[str, int] = {}
 
     async def take(self, *buckets: Bucket) -> None:
@@ -63,13 +60,11 @@ class Throttle:
         Raises:
             TooManyAttempts: one of them is empty; none was touched.
         """
-        self._check_memory(buckets)
-        async with self._connections:
-            self._check_memory(buckets)
-            async with self._database.transaction() as session:
-                # Always in the same order, so that two attempts never wait for each other.
-                for bucket in sorted(buckets, key=lambda bucket: bucket.key):
-                    await self._take_one(session, bucket)
+        self.check_memory(*buckets)
+        async with self._database.transaction() as session:
+            # Always in the same order, so that two attempts never wait for each other.
+            for bucket in sorted(buckets, key=lambda bucket: bucket.key):
+                await self._take_one(session, bucket)
 
     async def check(self, bucket: Bucket) -> None:
         """Refuse if the bucket is empty, without counting.
@@ -77,7 +72,7 @@ class Throttle:
         Raises:
             TooManyAttempts: it is empty.
         """
-        self._check_memory((bucket,))
+        self.check_memory(bucket)
         async with self._database.reading() as session:
             full_at = await session.scalar(
                 select(ThrottleBucket.full_at).where(ThrottleBucket.key == bucket.key)
@@ -139,7 +134,12 @@ class Throttle:
             min(wait_s, _REMEMBERED_S) * NS_PER_SECOND
         )
 
-    def _check_memory(self, buckets: tuple[Bucket, ...]) -> None:
+    def check_memory(self, *buckets: Bucket) -> None:
+        """Repeat a refusal that is only seconds old, without asking the database.
+
+        Raises:
+            TooManyAttempts: one of them was empty just now.
+        """
         now_ns = self._clock.now_ns()
         for bucket in buckets:
             if (until_ns := self._refused_until_ns.get(bucket.key)) is not None:
@@ -162,6 +162,19 @@ class Throttle:
 # the owner at another; a device that logged in before has its own.
 
 
+def network(address: str) -> str:
+    """Return what one subscriber is given: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
 def guesses_on_account(email: str) -> Bucket:
     """Guesses on one account from all unknown devices."""
     return Bucket(kind="account", subject=email, capacity=15, refill_s=300)
@@ -169,12 +182,14 @@ def guesses_on_account(email: str) -> Bucket:
 
 def guesses_on_account_from(email: str, address: str) -> Bucket:
     """Guesses on one account from unknown devices at one address."""
-    return Bucket(kind="account-address", subject=f"{email}\x1f{address}", capacity=5, refill_s=300)
+    return Bucket(
+        kind="account-address", subject=f"{email}\x1f{network(address)}", capacity=5, refill_s=300
+    )
 
 
 def guesses_from(address: str) -> Bucket:
     """Guesses on any account from unknown devices at one address: spraying."""
-    return Bucket(kind="address", subject=address, capacity=30, refill_s=30)
+    return Bucket(kind="address", subject=network(address), capacity=30, refill_s=30)
 
 
 def guesses_of_device(email: str, device_id: str) -> Bucket:
@@ -194,4 +209,4 @@ def proofs_in_session(session_id: object) -> Bucket:
 
 def taken_addresses_from(address: str) -> Bucket:
     """Registrations that met an existing account: what a search for accounts looks like."""
-    return Bucket(kind="register", subject=address, capacity=20, refill_s=180)
+    return Bucket(kind="register", subject=network(address), capacity=20, refill_s=180)

@@ -1,6 +1,6 @@
 """API keys: made with a fresh proof, shown once, revoked at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -34,7 +34,7 @@ class NewKey:
     """A key and, this once, the text of it."""
 
     row: ApiKey
-    text: str
+    text: str = field(repr=False)
 
 
 async def create_api_key(

@@ -6,7 +6,7 @@ do and do not exist; only who has the right password learns that a second factor
 account is disabled.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from prometheus_client import Counter
 from sqlalchemy import select
 
-from alphintra.core.clock import now, to_ns
+from alphintra.core.clock import NS_PER_SECOND, now, to_ns
 from alphintra.core.errors import Problem
 from alphintra.core.ids import SessionId
 from alphintra.identity import emails, passwords, throttle
@@ -50,21 +50,21 @@ class Attempt:
     """What somebody who wants to log in sent."""
 
     email: str
-    password: str
+    password: str = field(repr=False)
     client: Client
-    totp_code: str | None = None
-    recovery_code: str | None = None
-    device_token: str | None = None
+    totp_code: str | None = field(default=None, repr=False)
+    recovery_code: str | None = field(default=None, repr=False)
+    device_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
     """What a login or a refresh gives. `device_token` is given at login only."""
 
-    access_token: str
-    refresh_token: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
     expires_in_s: int
-    device_token: str | None = None
+    device_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +99,18 @@ async def _log_in(identity: Identity, attempt: Attempt) -> Tokens:
     email = emails.canonical(attempt.email)
     now_ns = identity.services.clock.now_ns()
     device = identity.device_tokens.read(attempt.device_token, email=email, now_ns=now_ns)
-    known, replacement = await _check_password(identity, attempt, email, device)
-    code_bucket = None
-    if known.has_factor:
-        if not attempt.totp_code and not attempt.recovery_code:
-            raise TotpRequired("send `totp_code` or `recovery_code` as well")
-        holder = str(device.id) if device else "unknown"
-        code_bucket = throttle.codes_of(known.user_id, holder)
-        await identity.throttle.take(code_bucket)
-    user, session = await _start_session(identity, attempt, known, replacement, device)
-    if code_bucket is not None:
-        await identity.throttle.give_back(code_bucket)
+    buckets = _buckets(email, attempt.client.address, device)
+    identity.throttle.check_memory(*buckets)
+    with identity.door.entered(known_device=device is not None):
+        async with identity.door.connection:
+            known, buckets = await _count_and_look_up(identity, attempt, email, device, buckets)
+        replacement = await _check_password(identity, attempt.password, known)
+        assert known is not None
+        async with identity.door.connection:
+            await identity.throttle.give_back(*buckets)
+            user, session = await _check_code_and_start(
+                identity, attempt, known, replacement, device
+            )
     return Tokens(
         access_token=await identity.access_tokens.issue(user, session),
         refresh_token=identity.refresh_tokens.text(SessionId(session.id), 0, session.salt),
@@ -118,11 +119,14 @@ async def _log_in(identity: Identity, attempt: Attempt) -> Tokens:
     )
 
 
-async def _check_password(
-    identity: Identity, attempt: Attempt, email: str, device: Device | None
-) -> tuple[_Known, str | None]:
-    """Return the account whose password this is, and a better hash of it where there is one."""
-    buckets = _buckets(email, attempt.client.address, device)
+async def _count_and_look_up(
+    identity: Identity,
+    attempt: Attempt,
+    email: str,
+    device: Device | None,
+    buckets: tuple[Bucket, ...],
+) -> tuple[_Known | None, tuple[Bucket, ...]]:
+    """Count the attempt; return the account, if there is one, and what was counted."""
     await identity.throttle.take(*buckets)
     async with identity.services.database.reading() as session:
         row = (
@@ -132,23 +136,49 @@ async def _check_password(
                 .where(User.email == email)
             )
         ).one_or_none()
-    user = None if row is None else row[0]
-    if device and user and to_ns(user.password_changed_at) >= device.issued_at_ns + 1_000_000_000:
+    if row is None:
+        return None, buckets
+    user, confirmed_at = row
+    if device and to_ns(user.password_changed_at) >= device.issued_at_ns + NS_PER_SECOND:
         # It logged in with a password that is not the password any more: a device like any other.
         unknown = _buckets(email, attempt.client.address, None)
         await identity.throttle.take(*unknown)
         buckets = (*buckets, *unknown)
+    return _Known(user.id, user.password_hash, confirmed_at is not None), buckets
+
+
+async def _check_password(identity: Identity, password: str, known: _Known | None) -> str | None:
+    """Compare the password; return a better hash of it, where there is one.
+
+    Raises:
+        InvalidCredentials: it is wrong, or there is no such account, which takes as long.
+    """
     try:
-        password = passwords.normalise(attempt.password)
+        normalised = passwords.normalise(password)
     except PasswordMalformed:
         raise InvalidCredentials(_WRONG) from None
-    verdict = await identity.passwords.verify(
-        password, None if user is None else user.password_hash, known_device=device is not None
-    )
-    if user is None or row is None or not verdict.right:
+    verdict = await identity.passwords.verify(normalised, known.password_hash if known else None)
+    if not verdict.right:
         raise InvalidCredentials(_WRONG)
-    await identity.throttle.give_back(*buckets)
-    return _Known(user.id, user.password_hash, row[1] is not None), verdict.replacement
+    return verdict.replacement
+
+
+async def _check_code_and_start(
+    identity: Identity,
+    attempt: Attempt,
+    known: _Known,
+    replacement: str | None,
+    device: Device | None,
+) -> tuple[User, Session]:
+    if not known.has_factor:
+        return await _start_session(identity, attempt, known, replacement, device)
+    if not attempt.totp_code and not attempt.recovery_code:
+        raise TotpRequired("send `totp_code` or `recovery_code` as well")
+    bucket = throttle.codes_of(known.user_id, str(device.id) if device else "unknown")
+    await identity.throttle.take(bucket)
+    started = await _start_session(identity, attempt, known, replacement, device)
+    await identity.throttle.give_back(bucket)
+    return started
 
 
 def _buckets(email: str, address: str, device: Device | None) -> tuple[Bucket, ...]:

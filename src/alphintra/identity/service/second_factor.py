@@ -1,6 +1,6 @@
 """Turning two-factor authentication on and off."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -36,8 +36,8 @@ RECENT_LOGIN_S: Final = 600
 class Setup:
     """What an authenticator app needs; shown once."""
 
-    secret: str
-    provisioning_uri: str
+    secret: str = field(repr=False)
+    provisioning_uri: str = field(repr=False)
 
 
 async def set_up(

@@ -5,7 +5,7 @@ are counted per session, so whoever stole a session cannot keep the owner's othe
 anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from alphintra.core.errors import BadRequest
@@ -24,9 +24,9 @@ Need = Literal["password", "code"]
 class Proof:
     """What came along with the request."""
 
-    password: str | None = None
-    totp_code: str | None = None
-    recovery_code: str | None = None
+    password: str | None = field(default=None, repr=False)
+    totp_code: str | None = field(default=None, repr=False)
+    recovery_code: str | None = field(default=None, repr=False)
 
     def has(self, need: Need) -> bool:
         if need == "password":
