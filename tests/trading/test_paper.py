@@ -404,6 +404,22 @@ def test_running_and_first_bars_fill_nothing(venue: PaperVenue) -> None:
     assert fill.order_id == order_id("B")
 
 
+@states("When another source takes over a symbol, what the one before has shown is forgotten.")
+@pytest.mark.parametrize("is_waiting", [False, True])
+def test_another_source_begins_anew(venue: PaperVenue, is_waiting: bool) -> None:
+    venue.on_market_data("ACME", quote("640", "641"))
+    if is_waiting:
+        venue.submit(order("patient", BUY, OrderType.LIMIT, "1", price="1"))
+    venue.on_other_source("ACME")
+    long_ago = NOW - 1_000_000 * MINUTE
+    assert venue.submit(order("A", BUY, OrderType.MARKET, "1")) == []
+    assert venue.on_market_data("ACME", bar(long_ago, "167", "168", "166", "167")) == []
+    venue.submit(order("B", BUY, OrderType.MARKET, "1"))
+    fills = venue.on_market_data("ACME", bar(long_ago + MINUTE, "168", "169", "166", "167"))
+    assert [fill.price for fill in fills if isinstance(fill, VenueFill)] == [168, 168]
+    assert venue.is_open(order_id("patient")) == is_waiting
+
+
 @states("An order that comes while a bar is under way by the clock waits for the next one.")
 @pytest.mark.parametrize(
     ("seconds_after_the_open", "opening"),

@@ -123,6 +123,8 @@ class Desk:
         self._unanswered: set[asyncio.Future[Answer]] = set()
         self._accounts_of: dict[OrderId, AccountId] = {}
         self._is_down = False
+        #: Which source each symbol's market data came from last.
+        self._sources: dict[str, str] = {}
 
     async def load(self) -> None:
         """Read what is open and put it back into the market.
@@ -155,6 +157,10 @@ class Desk:
     def on_market_data(self, batch: FeedBatch) -> None:
         """Let prices and resting orders see the ticks."""
         symbol = batch.symbol
+        if self._sources.get(symbol, batch.source) != batch.source:
+            self._around.prices.forget(symbol)
+            self._venue.on_other_source(symbol)
+        self._sources[symbol] = batch.source
         for tick in batch.ticks:
             self._around.prices.update(symbol, tick)
             self._report(self._venue.on_market_data(symbol, tick))

@@ -80,6 +80,10 @@ class _Open(msgspec.Struct, kw_only=True):
     changed_ns: int
 
 
+#: A market in which nobody offers anything.
+_NOBODY: Final = Quote(ts_ns=0, bid=money.ZERO, ask=money.ZERO)
+
+
 class _Market:
     """One symbol: its simulator, the orders in it by handle, and what the feed has shown."""
 
@@ -102,6 +106,14 @@ class _Market:
         self.pending: Quote | None = None
         self.has_quotes_or_trades = False
         self._first_bar_ns: int | None = None
+        self._bar_length_ns = 0
+        self._shown_until_ns = 0
+
+    def begin_anew(self) -> None:
+        """Forget what the feed has shown; the orders stay."""
+        self.pending = None
+        self.has_quotes_or_trades = False
+        self._first_bar_ns = None
         self._bar_length_ns = 0
         self._shown_until_ns = 0
 
@@ -308,6 +320,22 @@ class PaperVenue:
             case _:
                 assert_never(tick)
         return self._translate(market, events) if events else []
+
+    def on_other_source(self, symbol: str) -> None:
+        """Forget what a symbol's market data have shown: another source has taken over.
+
+        Its prices and times need not follow on the old ones (a replayed day after the simulator),
+        so an order that comes must not meet the last quote of before.
+        """
+        market = self._markets.get(symbol)
+        if market is None:
+            return
+        if not market.orders:
+            del self._markets[symbol]
+            return
+        instrument, simulator = _tools(market)
+        show_quote(simulator, instrument, _NOBODY)  # fills nothing and triggers nothing
+        market.begin_anew()
 
     def expire(self, now_ns: int) -> list[VenueEvent]:
         """End all orders whose time has come."""

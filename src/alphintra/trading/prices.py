@@ -52,6 +52,10 @@ class Prices:
                     price.last = last
                     price.received_ns = now_ns
 
+    def forget(self, symbol: str) -> None:
+        """Drop the prices of a symbol: another source has taken over."""
+        self._prices.pop(symbol, None)
+
     def block(self, symbol: str) -> None:
         """The watchdog calls the feed stale: no price until the next tick says otherwise."""
         self._blocked.add(symbol)
