@@ -16,6 +16,7 @@ from alphintra.core.ids import SessionId, UserId
 from alphintra.gateway import server as http_server
 from alphintra.gateway.app import compose
 from alphintra.gateway.hub.messages import Channel
+from alphintra.market import LatestQuote
 from alphintra.platform.http import DecimalString, Schema
 from alphintra.platform.security import Permission, Principal, public, requires
 from alphintra.platform.services import Services, open_services
@@ -68,7 +69,7 @@ class Desk:
             await self.hold.wait()
         return found
 
-    async def quotes(self, symbols: Sequence[str]) -> dict[str, Any]:
+    async def quotes(self, symbols: Sequence[str]) -> dict[str, LatestQuote]:
         self.asked += 1
         return {symbol: self.latest[symbol] for symbol in symbols if symbol in self.latest}
 

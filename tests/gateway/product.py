@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from alphintra import identity, market, trading
 from alphintra.core.clock import NS_PER_SECOND
 from alphintra.core.market_data import FEED_SUBJECT, FeedBatch, Quote, encode
 from alphintra.gateway import create_app
+from alphintra.platform.consumers import run_consumer
 from alphintra.platform.relay import Relay
 from alphintra.platform.services import Services, open_services
 from alphintra.platform.settings import Settings
@@ -124,9 +126,15 @@ def product_settings(database_url: str, bus_url: str, **changes: Any) -> Setting
             "rate_limit_market_data": GENEROUS,
             "rate_limit_other": GENEROUS,
             "feed_silence_s": 60.0,
+            "history_port": _free_port(),
             **changes,
         },
     )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as plug:
+        return int(plug.getsockname()[1])
 
 
 @asynccontextmanager
@@ -140,6 +148,11 @@ async def running_product(settings: Settings) -> AsyncIterator[Product]:
             asyncio.create_task(trading.run_desk(services, stop)),
             asyncio.create_task(trading.run_signals(services, stop)),
             asyncio.create_task(Relay(services.database, services.bus).run(stop)),
+            asyncio.create_task(market.run_history(services, stop)),
+            *(
+                asyncio.create_task(run_consumer(consumer, services.database, services.bus, stop))
+                for consumer in market.consumers(services)
+            ),
         ]
         stack.push_async_callback(_stopped, stop, roles)
         app = create_app(services)

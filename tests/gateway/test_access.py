@@ -35,6 +35,7 @@ OWNED = {
     ("PUT", f"{API}/orders/{{order_id}}"): "order_id",
     ("DELETE", f"{API}/orders/{{order_id}}"): "order_id",
     ("GET", f"{API}/trade/{{order_id}}"): "order_id",
+    ("GET", f"{API}/historical_data/{{request_id}}"): "request_id",
     ("GET", f"{API}/positions/{{symbol}}"): "symbol",
     ("DELETE", f"{API}/positions/{{symbol}}"): "symbol",
     ("DELETE", f"{API}/auth/sessions/{{session_id}}"): "session_id",
@@ -69,6 +70,7 @@ class Things:
     order_id: str
     session_id: str
     key_id: str
+    request_id: str
     symbol: str = SYMBOL
 
 
@@ -97,6 +99,11 @@ async def world(product: Product) -> World:
         headers=owner.headers,
     )
     sessions = await product.client.get(f"{API}/auth/sessions", headers=owner.headers)
+    history = await product.client.get(
+        f"{API}/historical_data",
+        params={"symbol": SYMBOL, "start_timestamp": 0, "end_timestamp": 86_400},
+        headers=owner.headers,
+    )
     async with asyncio.timeout(10):
         while True:
             held = await product.client.get(f"{API}/positions/{SYMBOL}", headers=owner.headers)
@@ -115,6 +122,7 @@ async def world(product: Product) -> World:
             order_id=placed.json()["id"],
             session_id=sessions.json()["items"][0]["id"],
             key_id=key.json()["id"],
+            request_id=history.json()["request_id"],
         ),
         keys=keys,
     )
@@ -145,6 +153,7 @@ def anything(things: Things) -> dict[str, str]:
         "symbol": things.symbol,
         "session_id": things.session_id,
         "key_id": things.key_id,
+        "request_id": things.request_id,
         "user_id": str(uuid4()),
     }
 

@@ -15,9 +15,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websocket_connect
 
 from alphintra.core.ids import EventId
-from alphintra.core.market_data import Bar, FeedBatch, Quote, encode
+from alphintra.core.market_data import Bar, FeedBatch, Quote, Trade, encode
 from alphintra.gateway.hub.messages import Channel
 from alphintra.gateway.hub.outgoing import CONFLATED, WAITING_PER_SUBSCRIPTION_MAX
+from alphintra.market import LatestQuote
 from alphintra.platform.events import Event, Topic
 from alphintra.platform.events import encode as encode_event
 from alphintra.platform.security import Permission
@@ -53,6 +54,12 @@ def batch_of(topic: Topic, user_id: UUID, numbers: list[int], filler: str = "") 
 def quote_batch(symbol: str, sequence: int, *bids: int) -> bytes:
     quotes = tuple(Quote(ts_ns=bid, bid=Decimal(bid), ask=Decimal(bid + 1)) for bid in bids)
     return encode(FeedBatch(symbol=symbol, source="test", sequence=sequence, ticks=quotes))
+
+
+def known(symbol: str) -> LatestQuote:
+    return LatestQuote(
+        symbol=symbol, source="test", at_ns=0, received_ns=0, bid=Decimal(1), ask=Decimal(2)
+    )
 
 
 @contextlib.asynccontextmanager
@@ -271,11 +278,11 @@ async def test_unsubscribed_channel_is_silent(edge: Edge) -> None:
 
 
 async def test_quotes_and_candles(edge: Edge) -> None:
-    edge.desk.latest = {"BRK.B": {"symbol": "BRK.B", "bid": "1"}, "BRK.B:1m": [{"open": "1"}]}
+    edge.desk.latest = {"BRK.B": known("BRK.B"), "BRK.B:1m": [{"open": "1"}]}
     async with connected(edge, headers=edge.bearer()) as socket:
         quotes = await subscribe(socket, channel="quotes", symbols=["BRK.B", "NONE"])
         candles = await subscribe(socket, channel="candles", symbols=["BRK.B"], timeframe="1m")
-        assert quotes["data"] == [{"symbol": "BRK.B", "bid": "1"}]
+        assert [(one["symbol"], one["bid"]) for one in quotes["data"]] == [("BRK.B", "1")]
         assert candles["data"] == [{"open": "1"}]
         bar = Bar(
             ts_ns=0,
@@ -298,8 +305,27 @@ async def test_quotes_and_candles(edge: Edge) -> None:
     assert updates["candles"]["data"]["closed"] is False
 
 
+async def test_print_alone_does_not_take_back_bid_and_ask(edge: Edge) -> None:
+    edge.desk.latest = {"PRINT": known("PRINT")}
+    async with connected(edge, headers=edge.bearer()) as socket:
+        for sequence in (1, 2):
+            # Each time anew: what was known before nobody listened is not shown again.
+            edge.desk.latest = {"PRINT": known("PRINT")}
+            await subscribe(socket, channel="quotes", symbols=["PRINT"])
+            ticks = (Trade(ts_ns=5, price=Decimal("1.25"), size=Decimal(sequence)),)
+            await edge.services.bus.publish(
+                "market_data_feed.PRINT",
+                encode(FeedBatch(symbol="PRINT", source="test", sequence=sequence, ticks=ticks)),
+            )
+            update = await receive(socket)
+            shown = {name: update["data"][name] for name in ("bid", "ask", "last", "last_size")}
+            assert shown == {"bid": "1", "ask": "2", "last": "1.25", "last_size": str(sequence)}
+            await send(socket, op="unsubscribe", channel="quotes")
+            await receive(socket)
+
+
 async def test_missing_feed_batch_leads_to_a_resync(edge: Edge) -> None:
-    edge.desk.latest = {"GAP": {"symbol": "GAP"}}
+    edge.desk.latest = {"GAP": known("GAP")}
     async with connected(edge, headers=edge.bearer()) as socket:
         await subscribe(socket, channel="quotes", symbols=["GAP"])
         for sequence in (1, 3):

@@ -6,6 +6,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from alphintra import market
 from alphintra.gateway.reference import access_of, api_routes
 from tests.gateway.product import SYMBOL, Person, Product
 
@@ -172,3 +173,40 @@ async def test_keys_are_published(product: Product) -> None:
     keys = (await product.client.get("/.well-known/jwks.json")).json()["keys"]
     assert keys[0]["kty"] == "RSA"
     assert "d" not in keys[0]
+
+
+async def test_history_request_is_answered_by_id(product: Product) -> None:
+    person = await product.person("historian")
+    await market.seed_demo(product.services)
+    listed = await product.client.get(
+        "/api/v1/market-data/instruments", headers=person.headers, params={"limit": 500}
+    )
+    symbol = next(one["symbol"] for one in listed.json()["items"] if one["asset_class"] == "EQUITY")
+    accepted = await product.client.get(
+        "/historical_data",
+        params={
+            "symbol": symbol,
+            "start_timestamp": "1990-01-01",
+            "end_timestamp": "2026-01-01T00:00:00Z",
+        },
+        headers=person.headers,
+    )
+    assert accepted.status_code == 202, accepted.text
+    request_id = accepted.json()["request_id"]
+    async with asyncio.timeout(20):
+        while True:
+            result = await product.client.get(
+                f"/historical_data/{request_id}", headers=person.headers
+            )
+            assert result.status_code == 200, result.text
+            if result.json()["status"] != "PENDING":
+                break
+            await asyncio.sleep(0.05)
+    assert result.json()["status"] == "DONE", result.text
+    assert set(result.json()["entries"][0]) == {"date", "value"}
+    backwards = await product.client.get(
+        "/historical_data",
+        params={"symbol": symbol, "start_timestamp": 86_400, "end_timestamp": 0},
+        headers=person.headers,
+    )
+    assert backwards.status_code == 422

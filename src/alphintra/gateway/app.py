@@ -120,8 +120,8 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
         MasterKeyInvalid: the settings hold no usable master key.
     """
     authenticator = identity.build_authenticator(services)
-    desk = trading.TradingService(services)
     market_data = market.MarketService(services)
+    desk = trading.TradingService(services, market_data)
     app = compose(
         services,
         authenticator,

@@ -1,6 +1,7 @@
-"""What the product's own contexts give to the edge: the hub's snapshots, one service per process."""
+"""What the product's own contexts give to the hub: the present state, for snapshots."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import text
@@ -11,7 +12,7 @@ from alphintra.core.ids import UserId
 from alphintra.gateway.hub import views
 from alphintra.gateway.hub.messages import Channel
 from alphintra.gateway.hub.snapshots import CANDLES_IN_SNAPSHOT
-from alphintra.market import MarketService
+from alphintra.market import LatestQuote, MarketService
 from alphintra.platform.database import Database
 
 
@@ -32,15 +33,13 @@ class ContextSnapshots:
             rows = [{"trade_id": row["id"], **_without(row, "id")} for row in rows]
         return sequence, rows
 
-    async def quotes(self, symbols: Sequence[str]) -> Mapping[str, Any]:
-        found: dict[str, Any] = {}
+    async def quotes(self, symbols: Sequence[str]) -> Mapping[str, LatestQuote]:
+        found: dict[str, LatestQuote] = {}
         for symbol in symbols:
             await self._market.instrument(symbol)
-            try:
-                latest = await self._market.latest_quote(symbol)
-            except NotFound:
-                continue  # a known instrument that nothing was heard of yet
-            found[symbol] = views.quote(latest, is_live=self._market.is_live(latest))
+            # A known instrument of which nothing was heard yet has no quote.
+            with suppress(NotFound):
+                found[symbol] = await self._market.latest_quote(symbol)
         return found
 
     async def candles(self, symbol: str, timeframe: str) -> Sequence[Any]:

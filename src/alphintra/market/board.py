@@ -67,6 +67,14 @@ class QuoteBoard:
         """Return the latest quote, or `None` where nothing was heard yet."""
         return self._latest.get(symbol)
 
+    def prime(self, stored: LatestQuote) -> None:
+        """Take in what is stored of a symbol of which nothing was heard yet."""
+        self._latest.setdefault(stored.symbol, stored)
+
+    def forget(self, symbol: str) -> None:
+        """Drop what is known of a symbol; for readers who stop listening to it."""
+        self._latest.pop(symbol, None)
+
     def apply(self, batch: FeedBatch) -> None:
         """Take in a batch of the feed."""
         if is_derived(batch.source) or not batch.ticks:

@@ -4,21 +4,21 @@
 workers do what they ask for. Both paths stand at the root and under `/api/v1`.
 """
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request
-from pydantic import Field
+from fastapi import APIRouter, Query, Request
+from pydantic import AfterValidator, Field
 
-from alphintra import trading
+from alphintra import market, trading
 from alphintra.core import money
 from alphintra.core.clock import NS_PER_SECOND
 from alphintra.core.errors import BadRequest
 from alphintra.core.ids import OrderId
 from alphintra.core.instruments import SYMBOL_LENGTH_MAX
 from alphintra.core.orders import Side
-from alphintra.market import MarketService
 from alphintra.platform.http import DecimalString, ProblemDocument, Schema
 from alphintra.platform.security import Permission, Principal, requires
 from alphintra.platform.services import Services
@@ -60,7 +60,7 @@ class TradeResult(Schema):
     order: trading.OrderView | None = None
 
 
-def _services(request: Request) -> tuple[Services, MarketService]:
+def _services(request: Request) -> tuple[Services, market.MarketService]:
     state = request.app.state
     return state.services, state.market
 
@@ -68,7 +68,6 @@ def _services(request: Request) -> tuple[Services, MarketService]:
 @router.post(
     "/trade",
     status_code=202,
-    operation_id="request_trade",
     responses={404: {"model": ProblemDocument}},
 )
 async def request_trade(
@@ -77,9 +76,9 @@ async def request_trade(
     principal: Annotated[Principal, requires(Permission.ORDERS_WRITE)],
 ) -> TradeAccepted:
     """Publish a market order to be placed, and return the id that it will have."""
-    _, market = _services(request)
+    _, instruments = _services(request)
     # What can never become an order is refused here, where someone still listens.
-    instrument = await market.instrument(body.symbol)
+    instrument = await instruments.instrument(body.symbol)
     if not instrument.quantity_is_on_lot(body.quantity):
         raise QuantityNotOnLot(
             f"{money.text(body.quantity)} is not a multiple of {money.text(instrument.lot_size)}"
@@ -96,9 +95,7 @@ async def request_trade(
     )
 
 
-@router.get(
-    "/trade/{order_id}", operation_id="trade_result", responses={404: {"model": ProblemDocument}}
-)
+@router.get("/trade/{order_id}", responses={404: {"model": ProblemDocument}})
 async def trade_result(
     order_id: UUID,
     request: Request,
@@ -137,3 +134,86 @@ def _is_young(order_id: UUID, now_ns: int) -> bool:
     made_s = (order_id.int >> 80) / 1_000
     age_s = now_ns / NS_PER_SECOND - made_s
     return order_id.version == 7 and -1 < age_s < PENDING_MAX_S
+
+
+class HistoryAccepted(Schema):
+    """The request is published. Its result will be under this id."""
+
+    status: Literal["ACCEPTED"] = "ACCEPTED"
+    message: str
+    request_id: UUID
+
+
+class HistoryEntry(Schema):
+    """One day's close."""
+
+    date: str
+    value: str
+
+
+class HistoryResult(Schema):
+    """What became of a request; `entries` once it is DONE."""
+
+    status: Literal["PENDING", "DONE", "FAILED"]
+    message: str
+    request_id: UUID
+    symbol: str
+    start_timestamp: datetime
+    end_timestamp: datetime
+    entries: list[HistoryEntry] | None = None
+
+
+def _utc(value: datetime) -> datetime:
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
+#: A time without an offset is in UTC: a `+` in an address means a blank, and clients forget that.
+Timestamp = Annotated[
+    datetime, AfterValidator(_utc), Query(description="ISO 8601 or UNIX seconds; UTC if it is bare")
+]
+
+
+@router.get("/historical_data", status_code=202, responses={404: {"model": ProblemDocument}})
+async def request_historical_data(
+    request: Request,
+    principal: Annotated[Principal, requires(Permission.MARKET_READ)],
+    symbol: Annotated[str, Query(min_length=1, max_length=SYMBOL_LENGTH_MAX)],
+    start_timestamp: Timestamp,
+    end_timestamp: Timestamp,
+) -> HistoryAccepted:
+    """Publish a request for daily closes, and return the id that its result will have."""
+    services, _ = _services(request)
+    request_id = await market.request_history(
+        services,
+        user_id=principal.user_id,
+        symbol=symbol,
+        start=start_timestamp,
+        end=end_timestamp,
+    )
+    return HistoryAccepted(
+        message=f"the request was published; ask GET /historical_data/{request_id} for the result",
+        request_id=request_id,
+    )
+
+
+@router.get("/historical_data/{request_id}", responses={404: {"model": ProblemDocument}})
+async def historical_data_result(
+    request_id: UUID,
+    request: Request,
+    principal: Annotated[Principal, requires(Permission.MARKET_READ)],
+) -> HistoryResult:
+    """Return the result of a request, or that it is still pending."""
+    services, _ = _services(request)
+    found = await market.history_result(services, request_id, principal.user_id)
+    messages = {"PENDING": "the result is not there yet", "DONE": "the result is complete"}
+    return HistoryResult(
+        status=found.status,
+        message=found.detail or messages.get(found.status, "the request failed"),
+        request_id=found.id,
+        symbol=found.symbol,
+        start_timestamp=found.start_timestamp,
+        end_timestamp=found.end_timestamp,
+        entries=None
+        if found.entries is None
+        else [HistoryEntry.model_validate(entry) for entry in found.entries],
+    )

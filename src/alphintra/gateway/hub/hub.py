@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from alphintra.core.market_data import FEED_SUBJECT, Bar, FeedBatch, decode_batc
 from alphintra.gateway.hub import messages, views
 from alphintra.gateway.hub.messages import TOPICS, Channel, Subscribe
 from alphintra.gateway.hub.session import POLICY, AnySubscription, Session
-from alphintra.gateway.hub.snapshots import Snapshots
+from alphintra.gateway.hub.snapshots import Present, Snapshots
 from alphintra.gateway.hub.subscriptions import (
     MarketSubscription,
     PrivateSubscription,
@@ -68,17 +68,23 @@ class Hub:
 
     def __init__(self, services: Services, snapshots: Snapshots, still_valid: StillValid) -> None:
         self._services = services
-        self._snapshots = snapshots
         self._still_valid = still_valid
         self._slots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._sessions: set[Session] = set()
         self._per_user: defaultdict[UserId, int] = defaultdict(int)
         self._private: dict[tuple[Channel, UUID], set[PrivateSubscription]] = {}
         self._quotes: dict[str, set[MarketSubscription]] = {}
-        self._candles: dict[tuple[str, str], set[MarketSubscription]] = {}
+        #: By symbol, then by timeframe.
+        self._candles: dict[str, dict[str, set[MarketSubscription]]] = {}
         self._batches: dict[tuple[str, str], int] = {}
         #: The latest of the symbols that someone follows: a batch may hold only a quote or a print.
         self._board = QuoteBoard(services.clock)
+        self._snapshots = Present(
+            snapshots,
+            self._board,
+            services.clock,
+            silence_s=services.settings.feed_silence_s,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -136,7 +142,19 @@ class Hub:
             those.discard(subscription)
             if not those:
                 readers.pop(key, None)
+        if not subscription.channel.is_private:
+            self._forget_unfollowed(subscription.request.symbols)
         SUBSCRIPTIONS.labels(subscription.channel).dec()
+
+    def _forget_unfollowed(self, symbols: Sequence[str]) -> None:
+        """Drop what is known of symbols that nobody listens to: it grows old unnoticed."""
+        for symbol in symbols:
+            if not self._candles.get(symbol, True):
+                del self._candles[symbol]
+            if symbol not in self._candles and symbol not in self._quotes:
+                self._board.forget(symbol)
+                for key in [key for key in self._batches if key[1] == symbol]:
+                    del self._batches[key]
 
     # `Any`: the three tables hold sets of different kinds under different keys.
     def _places(self, subscription: AnySubscription) -> list[tuple[dict[Any, set[Any]], object]]:
@@ -145,7 +163,9 @@ class Hub:
             return [(self._private, (request.channel, subscription.user_id))]
         if request.channel is Channel.QUOTES:
             return [(self._quotes, symbol) for symbol in request.symbols]
-        return [(self._candles, (symbol, request.timeframe)) for symbol in request.symbols]
+        return [
+            (self._candles.setdefault(symbol, {}), request.timeframe) for symbol in request.symbols
+        ]
 
     # News
 
@@ -201,8 +221,8 @@ class Hub:
     def on_feed(self, symbol: str, body: bytes) -> None:
         """Hand a batch of market data to those who follow the symbol."""
         quote_readers = self._quotes.get(symbol)
-        if not quote_readers and not any(key[0] == symbol for key in self._candles):
-            self._batches = {key: seq for key, seq in self._batches.items() if key[1] != symbol}
+        candle_readers = self._candles.get(symbol)
+        if not quote_readers and not candle_readers:
             return
         at_s = asyncio.get_running_loop().time()
         try:
@@ -213,8 +233,8 @@ class Hub:
             return
         self._notice_gap(batch)
         for tick in batch.ticks:
-            if isinstance(tick, Bar):
-                self._on_bar(symbol, tick, at_s)
+            if isinstance(tick, Bar) and candle_readers:
+                self._on_bar(symbol, tick, candle_readers.get(tick.timeframe, ()), at_s)
         if not quote_readers or is_derived(batch.source):
             return
         self._board.apply(batch)
@@ -224,8 +244,10 @@ class Hub:
             for reader in list(quote_readers):
                 reader.on_state(symbol, data, at_s)
 
-    def _on_bar(self, symbol: str, bar: Bar, at_s: float) -> None:
-        readers = self._candles.get((symbol, bar.timeframe))
+    @staticmethod
+    def _on_bar(
+        symbol: str, bar: Bar, readers: Collection[MarketSubscription], at_s: float
+    ) -> None:
         if readers:
             data = messages.text_of(views.candle(symbol, bar))
             for reader in list(readers):
@@ -242,9 +264,8 @@ class Hub:
 
     def _market_readers(self, symbol: str) -> list[MarketSubscription]:
         readers = set(self._quotes.get(symbol, ()))
-        for (followed, _), those in self._candles.items():
-            if followed == symbol:
-                readers |= those
+        for those in self._candles.get(symbol, {}).values():
+            readers |= those
         return list(readers)
 
     def _on_loss(self) -> None:

@@ -8,7 +8,7 @@ LOST       the client fell behind: nothing is queued; it resyncs once it has rea
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from enum import Enum, auto
 from typing import Any, Literal, Protocol
 
@@ -20,7 +20,7 @@ from alphintra.core.ids import UserId
 from alphintra.gateway.hub import messages
 from alphintra.gateway.hub.messages import Channel, Subscribe
 from alphintra.gateway.hub.outgoing import Outgoing, Slot
-from alphintra.gateway.hub.snapshots import Snapshots
+from alphintra.gateway.hub.snapshots import Present
 
 #: Events kept beside while a snapshot is on its way; more than that and it is taken again.
 BESIDE_MAX = 5_000
@@ -64,7 +64,7 @@ class Subscription(ABC):
     """What both kinds share: one synchronisation at a time, and the message that it ends in."""
 
     def __init__(
-        self, request: Subscribe, client: Client, snapshots: Snapshots, slots: asyncio.Semaphore
+        self, request: Subscribe, client: Client, snapshots: Present, slots: asyncio.Semaphore
     ) -> None:
         self.request = request
         self.channel = request.channel
@@ -176,7 +176,7 @@ class PrivateSubscription(Subscription):
         self,
         request: Subscribe,
         client: Client,
-        snapshots: Snapshots,
+        snapshots: Present,
         slots: asyncio.Semaphore,
         user_id: UserId,
     ) -> None:
@@ -235,7 +235,7 @@ class MarketSubscription(Subscription):
     """Quotes or candles of some symbols. `seq` counts what this subscription was sent."""
 
     def __init__(
-        self, request: Subscribe, client: Client, snapshots: Snapshots, slots: asyncio.Semaphore
+        self, request: Subscribe, client: Client, snapshots: Present, slots: asyncio.Semaphore
     ) -> None:
         super().__init__(request, client, snapshots, slots)
         self._beside: dict[object, tuple[str, float]] = {}
@@ -262,8 +262,7 @@ class MarketSubscription(Subscription):
     async def _fetch(self) -> None:
         symbols = self.request.symbols
         if self.channel is Channel.QUOTES:
-            quotes: Mapping[str, Any] = await self._snapshots.quotes(symbols)
-            self._rows = list(quotes.values())
+            self._rows = await self._snapshots.quotes(symbols)
             return
         rows: list[Any] = []
         for symbol in symbols:
@@ -289,7 +288,7 @@ class MarketSubscription(Subscription):
 def new_subscription(
     request: Subscribe,
     client: Client,
-    snapshots: Snapshots,
+    snapshots: Present,
     slots: asyncio.Semaphore,
     user_id: UserId,
 ) -> PrivateSubscription | MarketSubscription:
