@@ -8,10 +8,16 @@ from alphintra.platform.consumers import run_consumer
 from alphintra.platform.jobs import create_jobs, run_jobs
 from alphintra.platform.services import Services
 
+#: The contexts' background tasks, by namespace.
+BLUEPRINTS = {"platform": housekeeping.tasks}
+
 
 async def run_worker(services: Services, stop: asyncio.Event) -> None:
-    """Work off jobs and keep house until `stop` is set; any number of workers may run."""
-    jobs = create_jobs(services.database.conninfo, {"platform": housekeeping.tasks})
+    """React to events, work off jobs and keep house until `stop` is set.
+
+    Any number of workers may run: each event and each job is one worker's.
+    """
+    jobs = create_jobs(services.database.conninfo, BLUEPRINTS)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(run_jobs(jobs, services, stop))
         tasks.create_task(identity.run_housekeeping(services, stop))
