@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
+from alphintra.identity import rotate_signing_key
 from alphintra.platform.sealing import SealBroken
 
 from .conftest import World, eventually
@@ -30,7 +31,7 @@ async def _profile(world: World, token: str) -> int:
 async def test_the_next_key_was_published_before_it_signs(world: World) -> None:
     ada = await world.person()
     first, second = await _kids(world)
-    assert await world.api.identity.keyring.rotate() == second
+    assert await rotate_signing_key(world.api.identity) == second
     now_signing, following, retired = await _kids(world)
     assert (now_signing, retired) == (second, first)
     assert following not in {first, second}

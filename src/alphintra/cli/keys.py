@@ -1,4 +1,4 @@
-"""`alphintra key …`: API keys, with which programs identify themselves."""
+"""`alphintra key …`: API keys of programs, and the operator's key that signs access tokens."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alphintra.cli.errors import Refused
+from alphintra.cli.local import DataOption, run_local
 from alphintra.cli.output import JsonOption, UrlOption, YesOption, ask, show_json, show_table
 from alphintra.cli.users import PasswordStdin, read_password
 
 if TYPE_CHECKING:
     from alphintra.cli.client import Api
+    from alphintra.platform.services import Services
 
 app = typer.Typer(help="Make and revoke API keys for programs.", no_args_is_help=True)
 
@@ -103,3 +105,26 @@ def revoke(
     with Api(url) as api:
         api.delete(f"/api-keys/{key_id}")
     print("The key is revoked.")
+
+
+@app.command("rotate-signing")
+def rotate_signing(
+    compromised: Annotated[
+        bool, typer.Option(help="Void all access tokens at once; clients refresh.")
+    ] = False,
+    yes: YesOption = False,
+    data: DataOption = None,
+) -> None:
+    """Replace the key that signs access tokens; by itself that happens by age.
+
+    Works on the database itself, like the administration of users.
+    """
+    ask("Replace the signing key?", yes=yes)
+
+    async def act(services: "Services") -> str:
+        from alphintra import identity
+
+        ours = identity.build_identity(services)
+        return await identity.rotate_signing_key(ours, compromised=compromised)
+
+    print(f"The key {run_local(data, act, name='key rotate-signing')} signs.")
