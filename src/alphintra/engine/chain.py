@@ -203,6 +203,14 @@ def is_quiet(book: Book, row: int, low_ticks: int, high_ticks: int) -> bool:
 
 
 @compiled
+def wakes(book: Book, row: int, price_ticks: int) -> bool:
+    """Say that a dormant order of a side may trigger at this price, or that its trail may move."""
+    side = book.sides[row]
+    signed = sign_of(row) * price_ticks
+    return bool(signed >= side["stop_fence"] or signed < side["mark_fence"])
+
+
+@compiled
 def expire_orders(book: Book, now_ns: int) -> None:
     """Take out every order whose time has come."""
     state = book.state[0]

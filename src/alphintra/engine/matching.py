@@ -14,6 +14,7 @@ from alphintra.engine.chain import (
     move_to_end,
     remove,
     sign_of,
+    wakes,
 )
 from alphintra.engine.compile import compiled
 from alphintra.engine.layout import (
@@ -83,6 +84,12 @@ def trigger(
     book: Book, buy_ticks: int, sell_ticks: int, follows: bool, eligible_ns: int, ts_ns: int
 ) -> None:
     """Show a moment's prices to all dormant orders, in order of arrival."""
+    if not (
+        book.state[0]["restless"]
+        or (buy_ticks != NO_PRICE and wakes(book, Side.BUY, buy_ticks))
+        or (sell_ticks != NO_PRICE and wakes(book, Side.SELL, sell_ticks))
+    ):
+        return
     slot = book.state[0]["first"]
     while slot != NO_SLOT:
         order = book.orders[slot]
