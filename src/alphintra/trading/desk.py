@@ -92,7 +92,19 @@ class _Marked:
     mark: Decimal
 
 
-_Item = _Asked | _Ordered | _Reported | _Marked
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """A change came too late for the venue; what it left to trade has to go back into the market.
+
+    It waits behind the reports of what the venue did with the order, so that these are booked by
+    then.
+    """
+
+    account_id: AccountId
+    order_id: OrderId
+
+
+_Item = _Asked | _Ordered | _Reported | _Marked | _Gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,7 @@ class Desk:
         self._under_way = 0
         self._unanswered: set[asyncio.Future[Answer]] = set()
         self._accounts_of: dict[OrderId, AccountId] = {}
+        self._gone: set[OrderId] = set()
         self._is_down = False
         #: Which source each symbol's market data came from last.
         self._sources: dict[str, str] = {}
@@ -288,6 +301,10 @@ class Desk:
                     self._take_report(account_id, event, unit)
                 case _Marked(account_id=account_id, order_id=order_id, mark=mark):
                     self._take_mark(account_id, order_id, mark, unit)
+                case _Gone(account_id=account_id, order_id=order_id):
+                    self._gone.discard(order_id)
+                    if order := self._book.accounts[account_id].open_orders.get(order_id):
+                        unit.at_venue(VenueStep.SUBMIT, order)
         COMMANDS.inc(len(answers))
         return _Batch(seal(unit), answers, unit.venue_actions)
 
@@ -330,10 +347,16 @@ class Desk:
         """Take a step at the paper venue; the order may have moved on since it was decided."""
         order = action.order
         match action.step:
-            case VenueStep.SUBMIT if order.status.is_open:
+            case VenueStep.SUBMIT if order.status.is_open and not self._venue.is_open(order.id):
                 self._accounts_of[order.id] = order.account_id
                 self._report(self._venue.submit(self._venue_order(order)))
-            case VenueStep.MODIFY if self._venue.is_open(order.id) and order.remaining > 0:
+            case VenueStep.MODIFY if not order.status.is_open:
+                pass
+            case VenueStep.MODIFY if not self._venue.is_open(order.id):
+                if order.id not in self._gone:
+                    self._gone.add(order.id)
+                    self._enqueue(_Gone(order.account_id, order.id))
+            case VenueStep.MODIFY:
                 self._report(
                     self._venue.modify(self._venue_order(order), self._around.clock.now_ns())
                 )
