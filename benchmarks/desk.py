@@ -1,15 +1,21 @@
-"""Durable orders through the desk, in process, beside `pgbench -N` on the same server in the same run.
+"""Durable orders through the desk, in process, beside `pgbench -N` on the same server in one run.
 
-Resting limit orders of many accounts: each is an order row, a history row, a ledger hold and an outbox event,
-committed before it is acknowledged.
+    python benchmarks/desk.py
+
+Resting limit orders of many accounts: each is an order row, a history row, a ledger hold and an
+outbox event, committed before it is acknowledged.
 """
 
 import asyncio
 import statistics
+import sys
 import time
 from contextlib import AsyncExitStack
 from decimal import Decimal
+from pathlib import Path
 from uuid import uuid4
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from alphintra.core.clock import SystemClock
 from alphintra.core.ids import OrderId, TimeOrderedIds, UserId
@@ -27,10 +33,13 @@ from alphintra.trading.paper import PaperVenue
 from alphintra.trading.prices import Prices
 from alphintra.trading.store import PostgresStore
 from alphintra.trading.surroundings import Surroundings
+from benchmarks.harness import milliseconds, pgbench, rate
 
 ACCOUNTS = 200
 ORDERS = 30_000
 IN_FLIGHT = 2_000
+ROUNDS = 3
+PGBENCH_S = 5
 SPY = Instrument(
     symbol=Symbol("SPY"),
     name="SPY",
@@ -91,7 +100,7 @@ async def measure(url: str, orders: int) -> tuple[float, list[float]]:
                 started = time.perf_counter()
                 answer = await desk.submit(command)
                 if not isinstance(answer, Done):
-                    raise RuntimeError(f"the desk answered {answer}")
+                    raise RuntimeError(f"the desk answered {answer}")  # noqa: TRY004
                 latencies.append(time.perf_counter() - started)
 
         started = time.perf_counter()
@@ -105,15 +114,18 @@ async def measure(url: str, orders: int) -> tuple[float, list[float]]:
 def main() -> None:
     with temporary_servers(nats=False) as servers:
         migrations.upgrade(servers.database_url)
-        rates = []
-        for _ in range(3):
-            rate, latencies = asyncio.run(measure(servers.database_url, ORDERS))
-            rates.append(rate)
-        cuts = statistics.quantiles(latencies, n=100)
+        rates, alone, crowd = [], [], []
+        for _ in range(ROUNDS):
+            per_s, latencies = asyncio.run(measure(servers.database_url, ORDERS))
+            rates.append(per_s)
+            alone.append(pgbench(servers.admin_url, clients=1, seconds=PGBENCH_S))
+            crowd.append(pgbench(servers.admin_url, clients=64, seconds=PGBENCH_S))
+        ratio = statistics.median(rates) / statistics.median(crowd)
         print(
-            f"desk, durable orders in process: {statistics.median(rates):,.0f}/s"
-            f" (median of {len(rates)} runs of {ORDERS:,}; {IN_FLIGHT:,} in flight,"
-            f" p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms)"
+            f"desk, durable orders in process: {rate(rates)} ({ROUNDS} runs of {ORDERS:,};"
+            f" {IN_FLIGHT:,} in flight, {milliseconds(latencies)});"
+            f" pgbench -N on the same server: {rate(alone)} with 1 client, {rate(crowd)} with 64;"
+            f" {ratio:.1f} times that"
         )
 
 

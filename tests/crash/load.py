@@ -38,14 +38,16 @@ class Market:
     price: Decimal
     tick: Decimal
     quantity: Decimal
+    #: How many of the orders buy; who cannot be sold short has to be bought first.
+    buys: float = 0.6
 
 
 MARKETS: Final = (
     Market("AAPL", Decimal(240), Decimal("0.01"), Decimal(1)),
     Market("MSFT", Decimal(480), Decimal("0.01"), Decimal(1)),
     Market("SPY", Decimal(640), Decimal("0.01"), Decimal(2)),
-    Market("BTC-USD", Decimal(90_000), Decimal("0.01"), Decimal("0.001")),
-    Market("ETH-USD", Decimal(3_200), Decimal("0.01"), Decimal("0.01")),
+    Market("BTC-USD", Decimal(90_000), Decimal("0.01"), Decimal("0.001"), 0.9),
+    Market("ETH-USD", Decimal(3_200), Decimal("0.01"), Decimal("0.01"), 0.9),
 )
 WIDE_LIMITS: Final = {
     "order_quantity_max": "1000000",
@@ -102,7 +104,7 @@ def terms_of(seed: int, number: int) -> dict[str, Any]:
     """Return the body of order `number`: mostly resting limits, some that trade at once."""
     draw = random.Random(f"{seed}/{number}")
     market = draw.choice(MARKETS)
-    side = "BUY" if draw.random() < 0.6 else "SELL"
+    side = "BUY" if draw.random() < market.buys else "SELL"
     quantity = market.quantity * draw.randint(1, 5)
     away = Decimal(draw.randint(10, 30)) / 100 * (-1 if side == "BUY" else 1)
     terms: dict[str, Any] = {
@@ -172,7 +174,7 @@ class Load:
         self._users = users
         self._connections = connections
         self._cancel_share = cancel_share
-        self._traders: list[Trader] = []
+        self.traders: list[Trader] = []
         self._numbers: Iterator[int] = iter(())
         self.outcome = Outcome()
         #: Called with the time at which an acknowledged request was sent.
@@ -202,7 +204,7 @@ class Load:
                 ):
                     answer = await self.insist(client, "PUT", path, trader=trader, body=put)
                     assert answer.status == 200, answer
-                self._traders.append(trader)
+                self.traders.append(trader)
 
     async def run(self) -> None:
         """Place all orders; returns when each is answered."""
@@ -222,7 +224,7 @@ class Load:
     async def _work(self) -> None:
         async with self._client() as client:
             for number in self._numbers:
-                trader = self._traders[number % len(self._traders)]
+                trader = self.traders[number % len(self.traders)]
                 draw = random.Random(f"{self._seed}/after/{number}")
                 if draw.random() < 0.02:
                     await self._send_signal(client, trader, number)

@@ -91,7 +91,7 @@ class Product:
         self._settings = settings
         self._parts: dict[str, _Part] = {}
         self._tending: asyncio.Task[None] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self.database_url = ""
         self.admin_url = ""
         self.bus_url = ""
@@ -302,7 +302,8 @@ def _backends_of(postmaster: int) -> list[int]:
     return sorted(found)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -106,11 +106,11 @@ RULES = {
         GROUP BY 1, 2 HAVING count(*) > 1""",
     "a fill is booked once": """
         SELECT id, count(*) FROM trading.trades GROUP BY 1 HAVING count(*) > 1""",
-    "an order's history has no gap and ends with what the order is": """
-        SELECT o.id, o.version, h.versions, h.last FROM trading.orders o
-        LEFT JOIN (SELECT order_id, count(*) AS versions, max(version) AS last
+    "an order has its history, without a gap, and the other way round": """
+        SELECT coalesce(o.id, h.order_id), o.version, h.versions, h.last FROM trading.orders o
+        FULL JOIN (SELECT order_id, count(*) AS versions, max(version) AS last
                    FROM trading.order_history GROUP BY 1) AS h ON h.order_id = o.id
-        WHERE (o.version, o.version) IS DISTINCT FROM (h.versions::int, h.last)""",
+        WHERE o.id IS NULL OR (o.version, o.version) IS DISTINCT FROM (h.versions::int, h.last)""",
     "every step of an order is told, and nothing else": """
         SELECT coalesce(h.order_id::text, e.order_id), h.steps, e.events
         FROM (SELECT order_id, count(*) AS steps FROM trading.order_history GROUP BY 1) AS h
@@ -176,7 +176,8 @@ DAMAGE = {
         DELETE FROM trading.order_history
         WHERE order_id = (SELECT id FROM trading.orders LIMIT 1) AND version = 1""",
     "an event that a consumer never saw": """
-        DELETE FROM platform.inbox WHERE event_id = (SELECT event_id FROM platform.inbox LIMIT 1)""",
+        DELETE FROM platform.inbox
+        WHERE event_id = (SELECT event_id FROM platform.inbox LIMIT 1)""",
 }
 COUNTED = ("trading.orders", "trading.trades", "platform.outbox", "assets.postings")
 
