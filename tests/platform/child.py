@@ -2,14 +2,20 @@
 
     python child.py MODE LOG
 
-Each step is one line in LOG. MODE `dies` ends right after the gate, any other stays.
+Each step is one line in LOG. MODE `dies` ends right after the gate,
+`works` has a part that begins when there is a file `go` beside LOG, `stays` is simply there.
 """
 
 import sys
 import time
 from pathlib import Path
 
-from alphintra.platform.processes import announce_ready, wait_for_start
+from alphintra.platform.processes import (
+    announce_ready,
+    expect_work,
+    wait_for_start,
+    work_began,
+)
 
 
 def main() -> None:
@@ -25,6 +31,13 @@ def main() -> None:
     if mode == "dies":
         sys.exit(3)
     print("said by the child", flush=True)
+    if mode == "works":
+        expect_work("part")
+        announce_ready()
+        note("announced")
+        while not log.with_name("go").exists():
+            time.sleep(0.01)
+        work_began("part")
     announce_ready()
     while True:
         time.sleep(60)

@@ -67,6 +67,16 @@ def test_child_imports_first_and_starts_when_the_gate_opens(crew: Crew, tmp_path
     assert (tmp_path / "child.log").read_text() == "said by the child\n"
 
 
+def test_child_is_ready_when_its_part_has_begun_to_work(crew: Crew, tmp_path: Path) -> None:
+    steps = tmp_path / "steps"
+    crew.start("child", ("works", str(steps)))
+    crew.open_gate()
+    wait_for(lambda: steps.exists() and "announced" in steps.read_text())
+    assert not crew.ready()
+    (tmp_path / "go").touch()
+    wait_for(crew.ready)
+
+
 def test_child_that_was_killed_starts_again_without_waiting_at_the_gate(
     crew: Crew, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from alphintra.cli.errors import CommandFailed
 from alphintra.cli.local import stop_on_signals
 from alphintra.cli.roles import ROLES
 from alphintra.platform import telemetry
-from alphintra.platform.processes import announce_ready, wait_for_start
+from alphintra.platform.processes import announce_ready, expect_work, wait_for_start
 from alphintra.platform.services import Role, Services, open_services
 from alphintra.platform.settings import load_settings
 
@@ -110,6 +110,9 @@ async def _serve(roles: Mapping[str, Role]) -> None:
     telemetry.configure_tracing(settings, process=name)
     stop = stop_on_signals()
     async with open_services(settings, name=name) as services:
+        if "desk" in roles:
+            # It loads the simulator and the open orders; until then no order is accepted.
+            expect_work("desk")
         log.info("process_started", roles=list(roles), pid=os.getpid())
         await run_roles(roles, services, stop, started=announce_ready)
     log.info("process_stopped")

@@ -33,7 +33,8 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
 DEFAULT_PORT = 8000
 HISTORY_PORT = 50051
 PORTS_TRIED = 100
-READY_TIMEOUT_S = 120.0
+#: The first start compiles the market simulator, which is slow on a busy machine.
+READY_TIMEOUT_S = 300.0
 STEP_TIMEOUT_S = 120.0
 TEND_EVERY_S = 0.1
 

@@ -483,14 +483,46 @@ def wait_for_start() -> None:
         raise SystemExit("the supervisor went away before the start")
 
 
+class _Announcement:
+    """What this process still has to do before its supervisor hears that it is ready."""
+
+    def __init__(self) -> None:
+        self.awaited: set[str] = set()
+        self.is_due = False
+
+    def make(self) -> None:
+        if self.awaited or not self.is_due:
+            return
+        if (descriptor := _inherited(READY_VARIABLE)) is None:
+            return
+        try:
+            os.write(descriptor, b"ready\n")
+        finally:
+            os.close(descriptor)
+
+
+# One process has one supervisor.
+_announcement = _Announcement()
+
+
+def expect_work(part: str) -> None:
+    """Let `announce_ready` wait until this part has said `work_began`."""
+    _announcement.awaited.add(part)
+
+
+def work_began(part: str) -> None:
+    """Say that a part of this process is at work; harmless where nobody waits for it."""
+    _announcement.awaited.discard(part)
+    _announcement.make()
+
+
 def announce_ready() -> None:
-    """Tell the supervisor that this process serves; without a supervisor nothing happens."""
-    if (descriptor := _inherited(READY_VARIABLE)) is None:
-        return
-    try:
-        os.write(descriptor, b"ready\n")
-    finally:
-        os.close(descriptor)
+    """Tell the supervisor that this process serves; without a supervisor nothing happens.
+
+    Parts that were named by `expect_work` are waited for, without blocking.
+    """
+    _announcement.is_due = True
+    _announcement.make()
 
 
 def _inherited(variable: str) -> int | None:

@@ -19,6 +19,7 @@ from alphintra.core.market_data import (
     decode_batch,
     decode_status,
 )
+from alphintra.platform.processes import work_began
 from alphintra.platform.services import Services
 from alphintra.trading import leases, store
 from alphintra.trading.book import SHARDS
@@ -104,6 +105,7 @@ class DeskRunner:
             desk = Desk(books, self._around, venue)
             await desk.load()
             self._put_to_work(desk_id, desk)
+            work_began("desk")
             log.info("desk_at_work", shards=len(epochs), address=self._address)
             try:
                 await self._work(desk, books, desk_id, len(epochs), stop)
