@@ -19,7 +19,7 @@ async def test_span_continues_the_callers_trace(
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    monkeypatch.setattr("alphintra.gateway.edge.tracer", provider.get_tracer("test"))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     settings = settings_for(database_url, bus_url, otlp_endpoint="http://collector.invalid")
     async with (
         running_edge(settings) as edge,

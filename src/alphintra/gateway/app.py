@@ -76,6 +76,8 @@ def compose(
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        # A server span per request and socket, as a child of the caller's `traceparent`.
+        telemetry={"tracing": bool(settings.otlp_endpoint), "metrics": False, "logs": False},
     )
     app.state.services = services
     app.state.authenticator = authenticator
@@ -93,9 +95,7 @@ def compose(
         app.include_router(router)
     install_reference(app)
     # The last one added is the outermost: frame, CORS, edge, routes.
-    app.add_middleware(
-        Edge, addresses=addresses, limits=limits, is_traced=bool(settings.otlp_endpoint)
-    )
+    app.add_middleware(Edge, addresses=addresses, limits=limits)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

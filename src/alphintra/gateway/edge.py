@@ -1,27 +1,20 @@
 """The outer wall of the HTTP application, as one ASGI middleware: what must hold for every request.
 
 - `/api/x` is the alias of `/api/v1/x`, and the stock-broker paths stand at the root as well. The
-path is
-  rewritten before routing, so an alias has no routes, no access rules and no OpenAPI entries of its
-  own.
+  path is rewritten before routing, so an alias has no routes, access rules or OpenAPI of its own.
 - What is no text (NUL, half a surrogate pair) is refused before it reaches anything.
 - `/auth/*` is counted per address before it costs anything.
 - Security headers; HSTS only where the caller came over TLS.
-- A server span per request, as a child of the caller's `traceparent`, when tracing is configured.
 """
 
 import re
 
-from opentelemetry.propagators.textmap import Getter
-from opentelemetry.trace import SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alphintra.core.errors import BadRequest, Problem
 from alphintra.gateway.addresses import ClientAddresses, bucket
 from alphintra.gateway.limits import API, AUTH_PREFIX, Limits
 from alphintra.platform.http import BodyRefused, problem_response
-from alphintra.platform.telemetry import tracer
 
 #: Paths of the stock-broker design that stand at the root too.
 ROOT_PATHS = ("/trade", "/historical_data")
@@ -60,32 +53,13 @@ def canonical_path(path: str) -> str:
     return path
 
 
-class _HeaderGetter(Getter[Scope]):
-    """Reads propagation headers from an ASGI scope."""
-
-    def get(self, carrier: Scope, key: str) -> list[str] | None:
-        wanted = key.lower().encode()
-        found = [value.decode("latin-1") for name, value in carrier["headers"] if name == wanted]
-        return found or None
-
-    def keys(self, carrier: Scope) -> list[str]:
-        return [name.decode("latin-1") for name, _ in carrier["headers"]]
-
-
-_propagator = TraceContextTextMapPropagator()
-_getter = _HeaderGetter()
-
-
 class Edge:
     """See the module."""
 
-    def __init__(
-        self, app: ASGIApp, *, addresses: ClientAddresses, limits: Limits, is_traced: bool
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, addresses: ClientAddresses, limits: Limits) -> None:
         self._app = app
         self._addresses = addresses
         self._limits = limits
-        self._is_traced = is_traced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -116,40 +90,13 @@ class Edge:
         except Problem as problem:
             await problem_response(problem)(scope, receive, guarded_send)
             return
-        if self._is_traced:
-            await self._traced(scope, receive, guarded_send)
-        else:
-            await self._app(scope, receive, guarded_send)
+        await self._app(scope, receive, guarded_send)
 
     async def _check(self, scope: Scope, path: str) -> None:
         if "\x00" in path or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
             raise NotText("the address of the request contains a NUL character")
         if path.startswith(AUTH_PREFIX):
             await self._limits.admit_address(bucket(_caller(scope)))
-
-    async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 500
-
-        async def noting_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        with tracer.start_as_current_span(
-            scope["method"],
-            context=_propagator.extract(scope, getter=_getter),
-            kind=SpanKind.SERVER,
-            attributes={"http.request.method": scope["method"], "url.path": scope["path"]},
-        ) as span:
-            try:
-                await self._app(scope, receive, noting_send)
-            finally:
-                route = getattr(scope.get("route"), "path", "none")
-                span.update_name(f"{scope['method']} {route}")
-                span.set_attributes({"http.route": route, "http.response.status_code": status})
-                if status >= 500:
-                    span.set_status(Status(StatusCode.ERROR))
 
 
 def _is_json(scope: Scope) -> bool:

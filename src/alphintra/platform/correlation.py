@@ -1,7 +1,7 @@
 """The id that ties a request to everything it caused: logs, events, jobs, orders."""
 
+import os
 from contextvars import ContextVar
-from uuid import uuid4
 
 _current: ContextVar[str] = ContextVar("correlation_id", default="")
 
@@ -24,6 +24,6 @@ def begin(correlation_id: str | None = None) -> str:
         or len(correlation_id) > LENGTH_MAX
         or not _ALLOWED.issuperset(correlation_id)
     ):
-        correlation_id = uuid4().hex
+        correlation_id = os.urandom(16).hex()
     _current.set(correlation_id)
     return correlation_id
