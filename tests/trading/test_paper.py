@@ -31,7 +31,7 @@ from alphintra.trading.venue import (
     VenueRejected,
     VenueTriggered,
 )
-from tests.engine import test_fills
+from tests.engine import test_bars_and_changes, test_fills
 from tests.engine.statements import held, states, written
 
 NOW = 1_700_000_000 * NS_PER_SECOND
@@ -123,7 +123,7 @@ def venue() -> PaperVenue:
 
 
 def test_every_point_of_the_page_has_a_test() -> None:
-    points = held(test_fills, sys.modules[__name__])
+    points = held(test_fills, test_bars_and_changes, sys.modules[__name__])
     assert sorted(points) == sorted(written())
 
 
