@@ -36,7 +36,7 @@ def test_a_password_that_breaks_a_rule_is_refused(password: str, code: str) -> N
 
 @pytest.mark.parametrize(
     "password",
-    ["violet-harbour-93", "x7!" * 42, "пароль-для-всех", "a b c d e f g", "ada likes 9 lanterns"],
+    ["violet-harbour-93", "x7!q" * 31, "пароль-для-всех", "a b c d e f g", "ada likes 9 lanterns"],
 )
 def test_ordinary_passwords_are_taken(password: str) -> None:
     assert check_rules(password, email="ada.lovelace@example.com") == normalise(password)
@@ -75,7 +75,7 @@ def test_addresses_are_kept_in_one_form(given: str, kept: str) -> None:
         "ada@example.com\r\nBcc: all@example.com",
         "a" * 65 + "@example.com",
         "a@" + "b." * 130 + "com",
-        "K@example.com",  # the Kelvin sign, whose lower case is an ASCII k
+        "\u212a@example.com",  # the Kelvin sign, whose lower case is an ASCII k
     ],
 )
 def test_what_is_no_address_is_refused(email: str) -> None:

@@ -27,6 +27,12 @@ def checked(email: str) -> str:
     """
     address = canonical(email)
     match = _ADDRESS.fullmatch(address)
-    if match is None or len(address) > LENGTH_MAX or len(match["local"]) > 64:
+    # Asked of what was sent: the lower case of the Kelvin sign is an ASCII k.
+    if (
+        not email.isascii()
+        or match is None
+        or len(address) > LENGTH_MAX
+        or len(match["local"]) > 64
+    ):
         raise EmailInvalid("this is not an e-mail address that we can use")
     return address
