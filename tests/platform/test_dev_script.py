@@ -11,9 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def dev(*arguments: str, script: Path = ROOT / "dev", **environment: str) -> tuple[int, str]:
+    # Whoever runs the tests may have named an interpreter for `./dev` itself.
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     answer = subprocess.run(
         [script, *arguments],
-        env={**os.environ, **environment},
+        env={**ours, **environment},
         cwd="/",
         capture_output=True,
         text=True,
