@@ -136,6 +136,9 @@ async def test_the_simulator_publishes_stores_and_makes_candles(
 async def test_after_a_restart_the_price_goes_on_and_charts_have_a_past(
     services: Services, listener: Listener
 ) -> None:
+    async with market_running(services):
+        await listener.until(lambda: len(of(listener, "BTC-USD", "simulator")) > 3)
+    listener.batches.clear()
     known = await rebuild(services.database, "BTC-USD", "simulator")
     assert known is not None
     async with market_running(services):
@@ -288,3 +291,34 @@ async def test_a_feed_without_simulator_only_watches(services: Services) -> None
     quiet = replace(services, settings=services.settings.model_copy(update={"feed": "none"}))
     async with market_running(quiet):
         pass
+
+
+async def test_what_was_taken_in_while_the_database_was_away_is_stored_afterwards(
+    services: Services, listener: Listener
+) -> None:
+    pipeline = FeedPipeline(services, "unlucky")
+    now_ns = services.clock.now_ns()
+    await pipeline.ingest("MSFT", [Trade(now_ns, Decimal(100), Decimal(1))])
+    await pipeline.flush()
+    # The recorder's is the only connection without a name.
+    killed = await rows(
+        services,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name = '' AND pid <> pg_backend_pid()",
+    )
+    assert killed
+    await pipeline.ingest("MSFT", [Trade(now_ns + 1_000, Decimal(101), Decimal(1))])
+    await pipeline.flush()
+    await pipeline.flush()
+    await pipeline.finish()
+    stored = await rows(
+        services, "SELECT price FROM market.ticks WHERE source = 'unlucky' ORDER BY at"
+    )
+    assert stored == [(Decimal(100),), (Decimal(101),)]
+    await listener.until(
+        lambda: any(
+            isinstance(tick, Bar) and tick.timeframe == "1d" and tick.closed
+            for one in of(listener, "MSFT", "unlucky:candles")
+            for tick in one.ticks
+        )
+    )

@@ -14,6 +14,7 @@ import psycopg
 import structlog
 from sqlalchemy import func, select
 
+from alphintra.core import money
 from alphintra.core.clock import NS_PER_SECOND, to_datetime, to_ns
 from alphintra.core.market_data import Bar
 from alphintra.market import partitions
@@ -101,8 +102,8 @@ def _walk_back(
         volume: Decimal | None = None
         if model.trade_share > 0:
             trades = model.ticks_per_s * model.trade_share * 60 * minutes_per_bar * lively
-            volume = instrument.quantize_quantity(
-                model.size * Decimal(repr(trades * draw.uniform(0.3, 0.7)))
+            volume = money.round_to_step(
+                model.size * Decimal(repr(trades * draw.uniform(0.3, 0.7))), model.size_step
             )
         bars.append(Bar(at_ns, timeframe, first, top, bottom, final, volume))
         close = open_

@@ -1,6 +1,6 @@
 """Child process: prints an exchange's sessions as JSON pairs of epoch seconds.
 
-    python -m alphintra.market.calendars XNYS 1998-01-01 2027-06-30
+    python calendars.py XNYS 1998-01-01 2027-06-30
 
 Kept out of every other process because the library brings pandas with it.
 """

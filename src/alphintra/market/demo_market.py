@@ -20,12 +20,14 @@ def _model(
     trade_share: float = 0.35,
     has_session: bool = False,
 ) -> MarketModel:
+    instrument = _BY_SYMBOL[symbol]
     return MarketModel(
-        instrument=_BY_SYMBOL[symbol],
+        instrument=instrument,
         price=Decimal(price),
         volatility=volatility,
         spread_bps=spread_bps,
         size=Decimal(size),
+        size_step=Decimal(1) if has_session else instrument.lot_size,
         ticks_per_s=ticks_per_s,
         trade_share=trade_share,
         has_session=has_session,

@@ -175,9 +175,12 @@ class MarketService:
         return stored
 
     def is_live(self, quote: LatestQuote) -> bool:
-        """Whether the quote came within the time after which a feed counts as silent."""
+        """Whether the quote came within the time after which a feed counts as silent.
+
+        Of one that was read from the database the source's own time tells it.
+        """
         silence_ns = self._services.settings.feed_silence_s * NS_PER_SECOND
-        return self._clock.now_ns() - quote.received_ns <= silence_ns
+        return self._clock.now_ns() - (quote.received_ns or quote.at_ns) <= silence_ns
 
     async def sources(self) -> list[SourceView]:
         """Return the state of every feed. One that nobody watches any more counts as stale."""

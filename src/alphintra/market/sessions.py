@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -123,8 +124,8 @@ async def _short(database: Database, now: datetime) -> Iterable[str]:
 async def _read(calendar: str, until: datetime) -> list[TradingSession]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "alphintra.market.calendars",
+        "-I",  # the file alone: neither this package nor its folder is imported for it
+        str(Path(__file__).with_name("calendars.py")),
         calendar,
         f"{FIRST_YEAR}-01-01",
         f"{until:%Y-%m-%d}",

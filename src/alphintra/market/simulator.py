@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from alphintra.core import money
 from alphintra.core.clock import NS_PER_SECOND
 from alphintra.core.instruments import Instrument
 from alphintra.core.market_data import Quote, Tick, Trade
@@ -47,6 +48,8 @@ class MarketModel:
     volatility: float
     spread_bps: float
     size: Decimal
+    #: Sizes are multiples of this: whole shares, though fractions can be ordered.
+    size_step: Decimal
     ticks_per_s: float
     #: Share of events that are trades; zero for markets that publish no prints.
     trade_share: float = 0.35
@@ -79,7 +82,7 @@ class SymbolMarket:
         self._excitement = 0.0
         self._now_ns = start_ns
         self._next_ns = start_ns
-        self._sizes_lots = instrument.quantity_lots(model.size) or 1
+        self._usual_steps = max(1, money.steps(model.size, model.size_step))
         self._draw_next()
 
     @property
@@ -136,12 +139,15 @@ class SymbolMarket:
     def _trade(self, at_ns: int, bid_ticks: int, ask_ticks: int) -> Trade:
         buys = self._random.random() < 0.5
         price = self._instrument.price(ask_ticks if buys else bid_ticks)
-        lots = max(1, round(self._sizes_lots * self._random.lognormvariate(-1.2, 1.0)))
-        return Trade(at_ns, price, self._instrument.quantity(lots), "BUY" if buys else "SELL")
+        size = self._steps(self._random.lognormvariate(-1.2, 1.0))
+        return Trade(at_ns, price, size, "BUY" if buys else "SELL")
 
     def _size(self) -> Decimal:
-        lots = max(1, round(self._sizes_lots * self._random.lognormvariate(0, 0.6)))
-        return self._instrument.quantity(lots)
+        return self._steps(self._random.lognormvariate(0, 0.6))
+
+    def _steps(self, share: float) -> Decimal:
+        steps = max(1, round(self._usual_steps * share))
+        return money.to_amount(self._model.size_step * steps)
 
     def _draw_next(self) -> None:
         rate = self._model.ticks_per_s * min(3.0, self._liveliness(self._now_ns))
