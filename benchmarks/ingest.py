@@ -10,6 +10,7 @@ its lines ready-made. The server runs with its ordinary durability. One line per
 
 import argparse
 import asyncio
+import gc
 import time
 from collections import defaultdict
 from decimal import Decimal
@@ -106,6 +107,9 @@ async def main(ticks: int, database_url: str, bus_url: str) -> None:
     start_ns = clock.now_ns() - 3_600 * 10**9
     batches = make(ticks, start_ns)
     total = sum(len(some) for _, some in batches)
+    # A feed does not hold hundreds of thousands of ticks that the garbage collector looks through.
+    gc.collect()
+    gc.freeze()
     connection = await database.connect_raw(autocommit=True)
     async with connection:
         await partitions.ensure(
