@@ -73,6 +73,8 @@ class Database:
             pool_timeout=5,
             # A server that was restarted must not fail the first request after it.
             pool_pre_ping=True,
+            # An error must not carry password hashes and seeds into the logs.
+            hide_parameters=True,
             connect_args={
                 "application_name": application,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
