@@ -101,3 +101,8 @@ def upgrade() -> None:
         BEFORE UPDATE OR DELETE OR TRUNCATE ON assets.accounts
         FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION assets.refuse_balance()
     """)
+    # Nor does an account begin with money: that would be an amount without another side.
+    op.execute("""
+        CREATE TRIGGER opens_empty BEFORE INSERT ON assets.accounts
+        FOR EACH ROW WHEN (NEW.balance <> 0) EXECUTE FUNCTION assets.refuse_balance()
+    """)
