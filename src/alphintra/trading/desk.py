@@ -180,7 +180,12 @@ class Desk:
         self._around.prices.unblock(symbol)
 
     def on_feed_status(self, status: FeedStatus) -> None:
-        """Believe the watchdog."""
+        """Believe the watchdog about the source that a symbol's prices come from.
+
+        When another one takes over, the one before is told to be stopped; that blocks nothing.
+        """
+        if self._sources.get(status.symbol, status.source) != status.source:
+            return
         if status.state == "LIVE":
             self._around.prices.unblock(status.symbol)
         else:

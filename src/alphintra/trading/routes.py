@@ -16,7 +16,7 @@ from alphintra.platform.database import Database
 from alphintra.platform.http import Cursor, Limit, Page, ProblemDocument
 from alphintra.platform.security import Permission, Principal, requires
 from alphintra.platform.services import Services
-from alphintra.trading import schemas, views
+from alphintra.trading import kill_switches, schemas, views
 from alphintra.trading.commands import StopLoss, TakeProfit, Terms
 from alphintra.trading.errors import NoSuchPosition, StrategyMissing
 from alphintra.trading.limits import Limits
@@ -284,19 +284,23 @@ async def change_margin(
 
 @router.post("/risk/kill-switch", responses=_PROBLEMS)
 async def set_kill_switch(
-    switch: schemas.KillSwitchRequest, principal: RiskWrite, service: Trading
+    switch: schemas.KillSwitchRequest, principal: RiskWrite, service: Trading, request: Request
 ) -> schemas.KillSwitchView:
     """Stop, restrict or restart trading: of the account, of a strategy, or of the platform."""
     if switch.scope is Scope.PLATFORM and Permission.PLATFORM_HALT not in principal.permissions:
         raise Forbidden("the platform's kill switch needs the permission platform:halt")
     if switch.scope is Scope.STRATEGY and switch.strategy_id is None:
         raise StrategyMissing("scope STRATEGY needs strategy_id")
-    subject = await service.kill_switch(
+    subject = await kill_switches.set_kill_switch(
+        cast(Services, request.app.state.services),
+        service,
         caller_of(principal),
-        scope=switch.scope,
-        strategy_id=switch.strategy_id,
-        state=switch.state,
-        reason=switch.reason,
+        kill_switches.KillSwitch(
+            scope=switch.scope,
+            strategy_id=switch.strategy_id,
+            state=switch.state,
+            reason=switch.reason,
+        ),
     )
     return schemas.KillSwitchView(
         scope=switch.scope, subject=subject, state=switch.state, reason=switch.reason

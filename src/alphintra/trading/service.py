@@ -8,14 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra.core.clock import now
 from alphintra.core.ids import EventId, OrderId, SignalId, UserId, derived_id
-from alphintra.core.orders import OrderStatus, Side, TradingState
-from alphintra.identity import AuditEvent
+from alphintra.core.orders import OrderStatus, Side
 from alphintra.market import MarketService
 from alphintra.platform import correlation, outbox
 from alphintra.platform.events import Event, Topic
@@ -33,7 +30,6 @@ from alphintra.trading.commands import (
     OpenAccount,
     PlaceOrder,
     Refused,
-    SetAccountState,
     SetLimits,
     SetMargin,
     Terms,
@@ -46,9 +42,8 @@ from alphintra.trading.errors import (
 from alphintra.trading.facade import PLACE_TRADE_REQUEST, PlaceTradeData
 from alphintra.trading.limits import Limits
 from alphintra.trading.marks import latest_marks
-from alphintra.trading.models import AccountRow, TradingStateRow
+from alphintra.trading.models import AccountRow
 from alphintra.trading.signals import STRATEGY_SIGNAL, SignalData
-from alphintra.trading.surroundings import PLATFORM, Scope, strategy_subject
 
 AUDIT_EVENT = "audit_event.v1"
 
@@ -225,76 +220,6 @@ class TradingService:
                 leverage=leverage,
                 short_selling=short_selling,
             )
-        )
-
-    async def kill_switch(
-        self,
-        caller: Caller,
-        *,
-        scope: Scope,
-        strategy_id: UUID | None,
-        state: TradingState,
-        reason: str,
-    ) -> str:
-        """Set a kill switch and return what it is filed under."""
-        if scope is Scope.ACCOUNT:
-            await self.ask(
-                SetAccountState(
-                    user_id=caller.user_id, actor=caller.actor, state=state, reason=reason
-                )
-            )
-            subject = str(caller.user_id)
-        elif scope is Scope.STRATEGY:
-            subject = strategy_subject(caller.user_id, strategy_id)
-        else:
-            subject = PLATFORM
-        async with self._database.transaction() as session:
-            if scope is not Scope.ACCOUNT:
-                await self._save_state(session, caller, scope, subject, state, reason)
-            await outbox.add(session, self._audit(caller, scope, subject, state, reason))
-        return subject
-
-    async def _save_state(
-        self,
-        session: AsyncSession,
-        caller: Caller,
-        scope: Scope,
-        subject: str,
-        state: TradingState,
-        reason: str,
-    ) -> None:
-        values = {
-            "state": state,
-            "reason": reason,
-            "actor": caller.actor,
-            "set_at": now(self._services.clock),
-        }
-        await session.execute(
-            insert(TradingStateRow)
-            .values(scope=scope, subject=subject, **values)
-            .on_conflict_do_update(index_elements=["scope", "subject"], set_=values)
-        )
-        # The desks obey at once; their poll is for a notification that got lost.
-        await session.execute(text("SELECT pg_notify('trading_states', '')"))
-
-    def _audit(
-        self, caller: Caller, scope: Scope, subject: str, state: TradingState, reason: str
-    ) -> Event:
-        event_id = EventId(self._services.ids())
-        return Event(
-            id=event_id,
-            topic=Topic.AUDIT_EVENTS,
-            type=AUDIT_EVENT,
-            key=str(caller.user_id),
-            occurred_at_ns=self._services.clock.now_ns(),
-            data=AuditEvent(
-                event_id=event_id,
-                actor_id=caller.user_id,
-                action=f"kill_switch.{scope.lower()}.{state.lower()}",
-                subject=subject,
-                details={"reason": reason, "credentials": caller.actor},
-                timestamp=now(self._services.clock),
-            ),
         )
 
     async def signal(self, caller: Caller, signal: SignalData) -> None:
