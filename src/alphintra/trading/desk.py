@@ -135,6 +135,8 @@ class Desk:
         self._unanswered: set[asyncio.Future[Answer]] = set()
         self._accounts_of: dict[OrderId, AccountId] = {}
         self._gone: set[OrderId] = set()
+        #: Trailing stops in the market, so that `tick` need not walk through all orders.
+        self._trailing: dict[OrderId, Order] = {}
         self._is_down = False
         #: Which source each symbol's market data came from last.
         self._sources: dict[str, str] = {}
@@ -150,7 +152,7 @@ class Desk:
             self._book.adopt(account)
         for order in self._book.open_orders():
             if order.status is not OrderStatus.PENDING:
-                self._accounts_of[order.id] = order.account_id
+                self._note_in_market(order)
                 self._report(self._venue.restore(self._venue_order(order)))
         # From nothing: a switch may have been turned while no desk was at work, or the desk that
         # saw it may have failed before the cancellations were committed.
@@ -228,11 +230,18 @@ class Desk:
     def tick(self) -> None:
         """Let time pass: expire orders, and write down how far trailing stops have come."""
         self._report(self._venue.expire(self._around.clock.now_ns()))
-        for order in self._book.open_orders():
-            if order.type is OrderType.TRAILING_STOP and not order.triggered:
-                mark = self._venue.water_mark(order.id)
-                if mark is not None and mark != order.water_mark:
-                    self._enqueue(_Marked(order.account_id, order.id, mark))
+        for order in list(self._trailing.values()):
+            if order.triggered or not order.status.is_open:
+                del self._trailing[order.id]
+                continue
+            mark = self._venue.water_mark(order.id)
+            if mark is not None and mark != order.water_mark:
+                self._enqueue(_Marked(order.account_id, order.id, mark))
+
+    def _note_in_market(self, order: Order) -> None:
+        self._accounts_of[order.id] = order.account_id
+        if order.type is OrderType.TRAILING_STOP:
+            self._trailing[order.id] = order
 
     async def work(self) -> None:
         """Decide and commit until the database fails.
@@ -353,7 +362,7 @@ class Desk:
         order = action.order
         match action.step:
             case VenueStep.SUBMIT if order.status.is_open and not self._venue.is_open(order.id):
-                self._accounts_of[order.id] = order.account_id
+                self._note_in_market(order)
                 self._report(self._venue.submit(self._venue_order(order)))
             case VenueStep.MODIFY if not order.status.is_open:
                 pass

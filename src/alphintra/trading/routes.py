@@ -68,7 +68,12 @@ def trading(request: Request) -> TradingService:
     return cast(TradingService, service)
 
 
-Trading = Annotated[TradingService, Depends(trading)]
+async def _trading(request: Request) -> TradingService:
+    # FastAPI sends a dependency that is no coroutine through a thread: too dear for each order.
+    return trading(request)
+
+
+Trading = Annotated[TradingService, Depends(_trading)]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDocument, "description": description}
     for status, description in {
