@@ -44,6 +44,8 @@ START_CASH = D(100_000)
 FEES = FeeSchedule(maker_bps=D("1.5"), taker_bps=D(5))
 #: A desk that is still busy after so many turns of the event loop will never be idle.
 TURNS_MAX = 20_000
+#: By the wall clock: an idle desk has answered everybody, so this only ends a wait without an end.
+ANSWERED_WITHIN_S = 30
 
 
 class RepeatingVenue(PaperVenue):
@@ -257,6 +259,8 @@ class Simulation:
         await self._reboot()
 
     async def _reboot(self) -> None:
+        # As the role does: the work may have been cancelled before it began.
+        self._desk.go_down()
         if not self._work.cancelled() and (failure := self._work.exception()) is not None:
             if not isinstance(failure, StoreFailed):
                 raise failure
@@ -283,7 +287,11 @@ class Simulation:
     async def _take_answers(self) -> None:
         asked, self._asked = self._asked, []
         for command, task in asked:
-            answer = await task
+            try:
+                async with asyncio.timeout(ANSWERED_WITHIN_S):
+                    answer = await task
+            except TimeoutError as error:
+                raise Broken(f"{type(command).__name__} was never answered") from error
             if isinstance(command, PlaceOrder) and command.dry_run:
                 continue
             if isinstance(command, PlaceOrder | ClosePosition):

@@ -256,13 +256,18 @@ class Desk:
         except* StoreFailed as failures:
             raise StoreFailed(str(failures.exceptions[0])) from failures
         finally:
-            self._go_down()
+            RESETS.inc()
+            self.go_down()
 
-    def _go_down(self) -> None:
+    def go_down(self) -> None:
+        """Take nothing more and forget everything; whoever waits hears that the outcome is unknown.
+
+        For a desk whose `work` may never have begun: a task that is cancelled before its first turn
+        runs none of its code. Once more changes nothing.
+        """
         self._is_down = True
         self._waiting.clear()
         self._book.clear()
-        RESETS.inc()
         for answer in list(self._unanswered):
             if not answer.done():
                 answer.set_result(Unknown("the desk lost its database before it could answer"))

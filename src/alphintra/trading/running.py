@@ -111,6 +111,7 @@ class DeskRunner:
                 await self._work(desk, books, desk_id, len(epochs), stop)
             finally:
                 self._put_to_work(desk_id, None)
+                desk.go_down()
             await leases.release(writing, desk_id=desk_id)
 
     def _put_to_work(self, desk_id: UUID, desk: Desk | None) -> None:
