@@ -261,7 +261,7 @@ def _exposure_checks(account: Account, proposal: Proposal, around: Surroundings)
     loss = max(ZERO, account.day_start_equity - equity(account, around))
     yield Check(
         Rule.DAILY_LOSS,
-        loss < limits.daily_loss_max,
+        loss <= limits.daily_loss_max,
         limits.daily_loss_max,
         loss,
     )
