@@ -332,9 +332,13 @@ class Desk:
         account = self._book.accounts[account_id]
         if isinstance(event, VenueFill):
             FILLS.inc()
+        order = account.open_orders.get(event.order_id)
         lifecycle.on_venue_event(
             account, event, unit, self._around, self._venue.water_mark(event.order_id)
         )
+        if order and not order.status.is_open and self._venue.is_open(order.id):
+            # Made smaller when the venue had filled that much already: it keeps the rest it knew.
+            unit.at_venue(VenueStep.CANCEL, order)
 
     def _take_mark(
         self, account_id: AccountId, order_id: OrderId, mark: Decimal, unit: Unit
