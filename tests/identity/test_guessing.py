@@ -176,14 +176,16 @@ async def test_unknown_users_take_as_long(world: World) -> None:
         return time.perf_counter() - started
 
     # Pairs, in changing order: whatever else this machine does meets both alike.
-    differences = []
+    differences, all_s = [], []
     for number in range(80):
         emails = ["timed@example.com", f"nobody{number}@example.com"]
         took = {email: await seconds(email) for email in emails[:: 1 if number % 2 else -1]}
         differences.append(took[emails[0]] - took[emails[1]])
+        all_s += took.values()
     difference_ms = abs(statistics.median(differences)) * 1e3
     print(f"median difference {difference_ms:.2f} ms")
-    assert difference_ms < 5
+    # A machine that is busy with other things blurs both; a hash that is left out is far more.
+    assert difference_ms < max(5, 0.25 * statistics.median(all_s) * 1e3)
 
 
 async def _profile_ms(api: Api, person: Person) -> float:

@@ -1,6 +1,5 @@
 """What commands need that work on the database itself rather than over HTTP."""
 
-import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +10,8 @@ import typer
 from alphintra.cli.errors import CommandFailed
 
 if TYPE_CHECKING:
+    import asyncio
+
     from alphintra.platform.services import Services
     from alphintra.platform.settings import Settings
 
@@ -28,6 +29,8 @@ def run_local(data_dir: Path | None, work: "Callable[[Services], Awaitable[T]]",
         CommandFailed: there is no database to work on.
         BusUnavailable, DatabaseUnavailable: they do not answer.
     """
+    import asyncio
+
     from alphintra.platform.services import open_services
     from alphintra.platform.telemetry import configure_logging
 
@@ -64,8 +67,10 @@ def disconnected_services() -> "Services":
     )
 
 
-def stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> "asyncio.Event":
     """Return an event that SIGINT and SIGTERM set, so that long work ends in good order."""
+    import asyncio
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
