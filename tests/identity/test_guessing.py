@@ -176,7 +176,8 @@ async def test_unknown_users_take_as_long(world: World) -> None:
         return time.perf_counter() - started
 
     # Pairs, in changing order: whatever else this machine does meets both alike.
-    differences, all_s = [], []
+    differences: list[float] = []
+    all_s: list[float] = []
     for number in range(80):
         emails = ["timed@example.com", f"nobody{number}@example.com"]
         took = {email: await seconds(email) for email in emails[:: 1 if number % 2 else -1]}

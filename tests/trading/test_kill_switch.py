@@ -24,6 +24,7 @@ from alphintra.platform.services import Services
 from alphintra.platform.settings import Settings
 from alphintra.trading import Caller, OrderRefused, TradingService, run_desk
 from alphintra.trading.client import local_desks
+from alphintra.trading.kill_switches import KillSwitch, set_kill_switch
 from alphintra.trading.surroundings import Scope
 
 from .conftest import instrument, place
@@ -43,6 +44,7 @@ class Platform:
     """A desk at work and a way in."""
 
     trading: TradingService
+    services: Services
     database: Database
     callers: list[Caller] = field(default_factory=list)
 
@@ -66,8 +68,11 @@ class Platform:
         state: TradingState,
         strategy_id: StrategyId | None = None,
     ) -> None:
-        await self.trading.kill_switch(
-            caller, scope=scope, strategy_id=strategy_id, state=state, reason="a test"
+        await set_kill_switch(
+            self.services,
+            self.trading,
+            caller,
+            KillSwitch(scope=scope, strategy_id=strategy_id, state=state, reason="a test"),
         )
 
     async def open_orders(self, *callers: Caller) -> int:
@@ -105,7 +110,7 @@ async def platform(database: Database, database_url: str, bus_url: str) -> Async
             await database.ping()
     quote = Quote(clock.now_ns(), D("99.99"), D("100.00"))
     batch = FeedBatch(symbol=SYMBOL, source="test", sequence=1, ticks=(quote,))
-    one = Platform(TradingService(services), database)
+    one = Platform(TradingService(services), services, database)
     probe = one.caller()
     async with asyncio.timeout(DEADLINE_S):
         while await is_stale(one, probe):
