@@ -13,7 +13,7 @@ import pytest
 from .simulation import simulate
 
 SEEDS = int(os.environ.get("ALPHINTRA_SIM_SEEDS", "200"))
-STEPS = int(os.environ.get("ALPHINTRA_SIM_STEPS", "150"))
+STEPS = int(os.environ.get("ALPHINTRA_SIM_STEPS", "100"))
 ALONE = os.environ.get("ALPHINTRA_SIM_SEED")
 CHUNK = 25
 
