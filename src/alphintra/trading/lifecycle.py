@@ -11,7 +11,7 @@ import msgspec
 from alphintra.core import money
 from alphintra.core.ids import TradeId, derived_id
 from alphintra.core.instruments import Instrument
-from alphintra.core.orders import OrderClass, OrderEventType, OrderStatus, Side, TimeInForce
+from alphintra.core.orders import OrderEventType, OrderStatus, Side, TimeInForce
 from alphintra.trading import risk, settlement
 from alphintra.trading.commands import Answer, Done, ModifyOrder, Refused, Terms
 from alphintra.trading.placing import (
@@ -281,7 +281,7 @@ def modify(account: Account, command: ModifyOrder, unit: Unit, around: Surroundi
     except Malformed as refused:
         return Refused(code=refused.refusal, detail=refused.detail)
     proposal = _reproposal(account, order, changed, instrument, around)
-    failure = risk.first_failure(account, proposal, around) if order.parent_id is None else None
+    failure = None if order.is_exit else risk.first_failure(account, proposal, around)
     if failure is not None:
         return refusal(order.id, failure.finding())
     _rehold(account, order, proposal, unit, around)
@@ -353,9 +353,7 @@ def _refuse_impossible(account: Account, order: Order, changed: Order) -> None:
         raise Malformed(
             OrderRefusal.TIME_IN_FORCE_NOT_ALLOWED, "an open order can become DAY, GTC or GTD"
         )
-    if changed.quantity != order.quantity and (
-        order.parent_id is not None or order.order_class is OrderClass.OCO
-    ):
+    if changed.quantity != order.quantity and order.is_exit:
         raise Malformed(
             OrderRefusal.EXITS_DO_NOT_MATCH_CLASS, "the quantity of an exit follows its position"
         )
@@ -393,7 +391,7 @@ def _rehold(
     account: Account, order: Order, proposal: Proposal, unit: Unit, around: Surroundings
 ) -> None:
     """Bring what is held for the order to what its new terms need."""
-    if order.parent_id is not None or order.order_class is OrderClass.OCO:
+    if order.is_exit:
         return  # exits hold the position itself, whatever their price
     cash = settlement.required_cash(
         proposal.opening,

@@ -78,6 +78,11 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
         return self.quantity - self.filled_quantity
 
     @property
+    def is_exit(self) -> bool:
+        """Whether it is one of a group's exits: it closes what the group has reserved."""
+        return self.parent_id is not None or self.order_class is OrderClass.OCO
+
+    @property
     def average_fill_price(self) -> Decimal | None:
         if self.filled_quantity == 0:
             return None
