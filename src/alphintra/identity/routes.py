@@ -65,11 +65,11 @@ router = APIRouter()
 well_known_router = APIRouter(tags=["auth"])
 
 
-def _identity(request: Request) -> Identity:
+async def _identity(request: Request) -> Identity:
     return cast(IdentityAuthenticator, request.app.state.authenticator).identity
 
 
-def _client(request: Request) -> Client:
+async def _client(request: Request) -> Client:
     address = request.client.host if request.client else "unknown"
     agent = "".join(c for c in request.headers.get("user-agent", "") if c.isprintable())
     return Client(address=address[:ADDRESS_LENGTH_MAX], user_agent=agent[:USER_AGENT_LENGTH_MAX])

@@ -33,7 +33,7 @@ End = Annotated[datetime | None, Query(description="before this time, with an of
 Order = Annotated[Literal["asc", "desc"], Query(description="oldest or newest first")]
 
 
-def market_service(request: Request) -> MarketService:
+async def market_service(request: Request) -> MarketService:
     """Return the service of this process, made when it is first asked for."""
     state = request.app.state
     if not hasattr(state, "market"):
@@ -44,7 +44,7 @@ def market_service(request: Request) -> MarketService:
 Market = Annotated[MarketService, Depends(market_service)]
 
 
-def take_uploads(request: Request) -> None:
+async def take_uploads(request: Request) -> None:
     """Let this request's body be as large as an import may be."""
     request.state.body_bytes_max = UPLOAD_BYTES_MAX
 

@@ -68,8 +68,8 @@ def trading(request: Request) -> TradingService:
     return cast(TradingService, service)
 
 
+# A coroutine although it waits for nothing: FastAPI sends others through a thread, for each order.
 async def _trading(request: Request) -> TradingService:
-    # FastAPI sends a dependency that is no coroutine through a thread: too dear for each order.
     return trading(request)
 
 
