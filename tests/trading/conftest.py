@@ -128,7 +128,13 @@ async def start(stack: AsyncExitStack, database: Database, clock: ManualClock) -
     epochs = await leases.take(writing, desk_id=desk_id, address="", shards=range(64))
     around = surroundings(clock)
     venue = PaperVenue(around.instruments, PaperRules(fees=FEES))
-    desk = Desk(PostgresStore(writing, reading, desk_id=desk_id, epochs=epochs), around, venue)
+    listed = dict(around.instruments)
+
+    async def refresh() -> None:
+        around.instruments.update(listed)
+
+    books = PostgresStore(writing, reading, desk_id=desk_id, epochs=epochs)
+    desk = Desk(books, around, venue, refresh=refresh)
     await desk.load()
     task = asyncio.create_task(desk.work())
 

@@ -146,6 +146,17 @@ async def test_bracket_exits_activate_and_one_cancels_the_other(
     ) == [(D(0),)]
 
 
+async def test_instrument_that_was_added_a_moment_ago_can_be_traded(
+    bench: Bench, user_id: UserId
+) -> None:
+    bench.quote("99.99", "100.00", symbol="QQQ")
+    del bench.around.instruments["QQQ"]
+    assert isinstance(await bench.submit(place(user_id, "QQQ")), Done)
+    nowhere = await bench.submit(place(user_id, "NOWHERE"))
+    assert isinstance(nowhere, Refused)
+    assert nowhere.code == "unknown_symbol"
+
+
 async def test_risk_names_rule_limit_and_value(bench: Bench, user_id: UserId) -> None:
     bench.quote("99.99", "100.00")
     answer = await bench.submit(place(user_id, quantity=D(2_000)))

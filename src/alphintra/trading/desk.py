@@ -9,14 +9,14 @@ starts again from the tables.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import structlog
 from prometheus_client import Counter, Histogram
 
-from alphintra.core.clock import to_ns
+from alphintra.core.clock import NS_PER_SECOND, to_ns
 from alphintra.core.ids import AccountId, OrderId
 from alphintra.core.market_data import FeedBatch, FeedStatus
 from alphintra.core.orders import OrderStatus, OrderType, TradingState
@@ -119,8 +119,21 @@ class _Batch:
 class Desk:
     """One incarnation: from taking over its shards to the first failure."""
 
-    def __init__(self, store: Store, around: Surroundings, venue: PaperVenue) -> None:
+    def __init__(
+        self,
+        store: Store,
+        around: Surroundings,
+        venue: PaperVenue,
+        *,
+        refresh: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Take over; `refresh` reads the surroundings anew when an order names an unknown symbol.
+
+        It raises StoreFailed when it cannot.
+        """
         self._store = store
+        self._refresh = refresh
+        self._refreshed_ns = 0
         self._around = around
         self._venue = venue
         self._book = Book(around)
@@ -291,6 +304,7 @@ class Desk:
 
     async def _prepare(self, batch: list[_Item]) -> None:
         """Fetch what the decisions need and memory does not have."""
+        await self._learn_symbols(batch)
         accounts = self._book.accounts
         wanted = {account_id_of(one.command.user_id) for one in batch if isinstance(one, _Asked)}
         if missing := [account_id for account_id in wanted if account_id not in accounts]:
@@ -306,6 +320,20 @@ class Desk:
                 await self._store.known(list(asked))
             ).items():
                 accounts[account_id].remember(client_order_id, known)
+
+    async def _learn_symbols(self, batch: list[_Item]) -> None:
+        """An instrument may have been added a moment ago; asked for at most once a second."""
+        known = self._around.instruments
+        is_unknown = any(
+            isinstance(one, _Asked)
+            and isinstance(one.command, PlaceOrder)
+            and one.command.terms.symbol not in known
+            for one in batch
+        )
+        now_ns = self._around.clock.now_ns()
+        if is_unknown and self._refresh and abs(now_ns - self._refreshed_ns) >= NS_PER_SECOND:
+            self._refreshed_ns = now_ns
+            await self._refresh()
 
     def _decide(self, batch: list[_Item]) -> _Batch:
         unit = Unit(self._around.clock, self._around.ids)

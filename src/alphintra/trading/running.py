@@ -19,6 +19,7 @@ from alphintra.core.market_data import (
     decode_batch,
     decode_status,
 )
+from alphintra.platform.database import DatabaseUnavailable
 from alphintra.platform.processes import work_began
 from alphintra.platform.services import Services
 from alphintra.trading import leases, store
@@ -102,7 +103,7 @@ class DeskRunner:
             await self.refresh()
             venue = PaperVenue(self._around.instruments, PaperRules(fees=self._fees))
             books = PostgresStore(writing, reading, desk_id=desk_id, epochs=epochs)
-            desk = Desk(books, self._around, venue)
+            desk = Desk(books, self._around, venue, refresh=self.refresh)
             await desk.load()
             self._put_to_work(desk_id, desk)
             work_began("desk")
@@ -181,8 +182,14 @@ class DeskRunner:
         """Read instruments and session calendars anew.
 
         Raises:
-            DatabaseUnavailable: the database is away.
+            StoreFailed: the database is away.
         """
+        try:
+            await self._read_surroundings()
+        except DatabaseUnavailable as error:
+            raise StoreFailed(error.detail) from error
+
+    async def _read_surroundings(self) -> None:
         today = now(self._services.clock)
         async with self._services.database.reading() as session:
             instruments = await market.load_instruments(session)
