@@ -5,14 +5,18 @@ forgets nothing.
 import asyncio
 from contextlib import AsyncExitStack
 from decimal import Decimal
+from uuid import uuid4
 
 import msgspec
+import psycopg
+import pytest
 from sqlalchemy import text
 
 from alphintra.core.clock import ManualClock
 from alphintra.core.ids import UserId
 from alphintra.core.orders import OrderType, Side
 from alphintra.platform.database import Database
+from alphintra.trading import leases, store
 from alphintra.trading.commands import Done, Refused, Unknown
 
 from .conftest import Bench, place, start
@@ -110,6 +114,22 @@ async def test_overtaken_desk_cannot_write(
     assert await rows(
         database, "SELECT client_order_id FROM trading.orders WHERE user_id = :user_id", user_id
     ) == [("fresh",)]
+
+
+async def test_desk_that_hangs_in_a_transaction_is_disconnected(database: Database) -> None:
+    async with await store.connect(database) as hung, await store.connect(database) as other:
+        shards = range(64)
+        await leases.take(hung, desk_id=uuid4(), address="", shards=shards)
+        async with database.transaction() as session:
+            await session.execute(
+                text("UPDATE trading.desk_leases SET expires_at = now() - interval '1 s'")
+            )
+        await hung.execute("SELECT FROM trading.desk_leases FOR SHARE")
+        async with asyncio.timeout(3):
+            taken = await leases.take(other, desk_id=uuid4(), address="", shards=shards)
+        assert len(taken) == len(shards)
+        with pytest.raises(psycopg.OperationalError):
+            await hung.execute("SELECT 1")
 
 
 async def test_bracket_exits_activate_and_one_cancels_the_other(

@@ -127,7 +127,7 @@ _INSERT_ACCOUNTS = """
 INSERT INTO assets.accounts (id, owner_id, asset, bucket, may_be_negative)
 SELECT id, owner_id, asset, bucket, may_be_negative
 FROM json_populate_recordset(NULL::assets.accounts, %s::json)
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 _INSERT_POSTINGS = """
 INSERT INTO assets.postings (transaction_id, kind, source, destination, asset, amount, created_at)

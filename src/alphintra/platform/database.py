@@ -107,8 +107,13 @@ class Database:
             await session.execute(text("SET TRANSACTION READ ONLY"))
             yield session
 
-    async def connect_raw(self, *, autocommit: bool = False) -> psycopg.AsyncConnection:
+    async def connect_raw(
+        self, *, autocommit: bool = False, options: str = ""
+    ) -> psycopg.AsyncConnection:
         """Return a new psycopg connection of the caller's own, outside the pool.
+
+        Args:
+            options: more of libpq's `options`, such as `-c lock_timeout=1000`.
 
         Raises:
             psycopg.OperationalError: the server is away.
@@ -117,7 +122,7 @@ class Database:
             self.conninfo,
             autocommit=autocommit,
             connect_timeout=5,
-            options="-c timezone=UTC",
+            options=f"-c timezone=UTC {options}",
         )
 
     async def ping(self) -> None:

@@ -3,8 +3,9 @@ checks.
 
 A desk proves that it lives by session locks on the connection it writes with: when its process or
 its connection dies, PostgreSQL frees them and the next desk takes over at once. A desk that hangs
-with its connection open is overtaken when its lease expires. Either way the epoch moves on, and
-whatever the old desk still sends is refused.
+with its connection open is disconnected once its lease has expired: it may hang in the middle of a
+transaction, which holds the rows that the next desk has to write. Either way the epoch moves on,
+and whatever the old desk still sends is refused.
 """
 
 from uuid import UUID
@@ -18,6 +19,16 @@ RENEW_S = 2
 #: First key of the shards' advisory locks; the second is the shard.
 LOCK_CLASS = 0x6465_736B
 
+_DISCONNECT_EXPIRED = """
+SELECT pg_terminate_backend(pid) FROM (
+    SELECT DISTINCT held.pid FROM pg_locks AS held
+    JOIN trading.desk_leases AS lease ON lease.shard = held.objid::bigint
+    WHERE held.locktype = 'advisory' AND held.classid::bigint = %s AND held.objsubid = 2
+      AND held.granted AND held.pid <> pg_backend_pid()
+      AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND lease.shard = ANY(%s) AND lease.expires_at < clock_timestamp()
+) AS hung
+"""
 _TAKE = """
 UPDATE trading.desk_leases
 SET desk_id = %(desk_id)s, address = %(address)s, epoch = epoch + 1,
@@ -45,6 +56,8 @@ async def take(
         StoreFailed: the database is away.
     """
     try:
+        async with connection.transaction():
+            await connection.execute(_DISCONNECT_EXPIRED, [LOCK_CLASS, list(shards)])
         async with connection.transaction():
             cursor = await connection.execute(
                 "SELECT shard FROM unnest(%s::int[]) AS shard"

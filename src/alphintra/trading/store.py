@@ -39,6 +39,9 @@ class Sealed:
     rows: dict[str, str] = field(default_factory=dict)
 
 
+#: Shorter than a lease; a transaction of the desk is never idle for long.
+IDLE_IN_TRANSACTION_MS = 4_000
+
 ClientIds = Sequence[tuple[AccountId, str]]
 
 
@@ -330,6 +333,10 @@ async def connect(database: Database, *, autocommit: bool = False) -> psycopg.As
         StoreFailed: the database is away.
     """
     try:
-        return await database.connect_raw(autocommit=autocommit)
+        return await database.connect_raw(
+            autocommit=autocommit,
+            # A desk that hangs in a transaction must not hold its rows against the next desk.
+            options=f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
+        )
     except psycopg.Error as error:
         raise StoreFailed(str(error)) from error
