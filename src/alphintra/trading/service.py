@@ -1,6 +1,6 @@
 """The use cases of trading: changes go to the desk, questions to the database."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -269,10 +269,6 @@ class TradingService:
             )
         return order_id
 
-    async def marks(self, symbols: Iterable[str]) -> dict[str, Decimal]:
-        """Return what a unit of each symbol is worth at the moment, where it is known."""
-        return await latest_marks(self._market, symbols)
-
     @asynccontextmanager
     async def reading_account(
         self, caller: Caller
@@ -294,14 +290,14 @@ class TradingService:
         """Return what the caller's account is worth."""
         async with self.reading_account(caller) as (session, account):
             held = await views.held_symbols(session, caller.user_id)
-            return await views.portfolio(session, account, await self.marks(held))
+            return await views.portfolio(session, account, await latest_marks(self._market, held))
 
     async def positions(self, caller: Caller, symbol: str | None = None) -> list[dict[str, Any]]:
         """Return the caller's open positions at the latest prices."""
         async with self._database.reading() as session:
             held = await views.held_symbols(session, caller.user_id)
             return await views.positions(
-                session, caller.user_id, await self.marks(held), symbol=symbol
+                session, caller.user_id, await latest_marks(self._market, held), symbol=symbol
             )
 
     async def open_orders(self, caller: Caller, limit: int) -> list[dict[str, Any]]:
