@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,14 +60,26 @@ class Trader:
         return answer.json()
 
     async def until_filled(self, *order_ids: str) -> None:
-        """Wait until the stream has told that all of these are filled."""
+        """Wait until the stream has told that all of these are filled, and every fill of them.
+
+        Orders and fills are two channels: each is in order, but neither waits for the other.
+        """
         async with asyncio.timeout(PATIENCE_S):
             while not set(order_ids) <= self.filled():
                 self.news.clear()
                 await self.news.wait()
 
     def filled(self) -> set[str]:
-        return {event["order_id"] for event in self.orders if event["event_type"] == "FILLED"}
+        """The orders that are filled, and of which every fill was heard."""
+        heard: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for fill in self.fills:
+            heard[fill["order_id"]] += Decimal(fill["quantity"])
+        return {
+            event["order_id"]
+            for event in self.orders
+            if event["event_type"] == "FILLED"
+            and heard[event["order_id"]] == Decimal(event["quantity"])
+        }
 
 
 @dataclass
