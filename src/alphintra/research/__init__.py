@@ -1,0 +1,26 @@
+"""Research: backtests, search, statistics and reports.
+
+Importing this package is cheap; what is asked for is loaded with its first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alphintra.research.result import BacktestResult, Manifest
+
+_HOMES = {
+    "BacktestResult": "result",
+    "Manifest": "result",
+}
+
+__all__ = ["BacktestResult", "Manifest"]
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
