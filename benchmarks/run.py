@@ -18,13 +18,17 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 NOT_BENCHMARKS = {"run", "harness", "__init__"}
-#: Only when named: they take many minutes.
-LONG = {"crash"}
+#: Only when named: they take many minutes, or install other engines.
+LONG = {"crash", "peers"}
 TIMEOUT_S = 900.0
+SCRIPTS = {
+    **{path.stem: path for path in FOLDER.glob("*.py") if path.stem not in NOT_BENCHMARKS},
+    "peers": FOLDER / "peers" / "compare.py",
+}
 
 
 def main() -> int:
-    names = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+    names = sorted(SCRIPTS)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--list", action="store_true", help="say what there is")
@@ -51,7 +55,7 @@ def run(name: str) -> bool:
     began_s = time.monotonic()
     try:
         code = subprocess.run(
-            [sys.executable, str(FOLDER / f"{name}.py")],
+            [sys.executable, SCRIPTS[name]],
             check=False,
             timeout=None if name in LONG else TIMEOUT_S,
         ).returncode
