@@ -1,43 +1,70 @@
-"""Market data: instruments and sessions, feeds and their candles, imports, history.
+"""Market data: instruments and sessions, feeds and their candles, imports, history, datasets.
 
 Prices arrive here, are judged, published and kept. What a price means for an order is decided
 elsewhere.
+
+Names are imported when they are first used: research reads files of prices in processes that need
+neither the web framework nor the database, and imports of those take seconds.
 """
 
-import asyncio
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from alphintra.market.board import LatestQuote, QuoteBoard
-from alphintra.market.feed import run_market
-from alphintra.market.history import Candle
-from alphintra.market.importing import ImportResult, import_file
-from alphintra.market.instruments import load_instrument, load_instruments, save_instrument
-from alphintra.market.pipeline import FeedPipeline, is_derived
-from alphintra.market.replaying import ReplayResult, replay
-from alphintra.market.requests import (
-    HistoricalDataRequested,
-    HistoryResult,
-    consumers,
-    history_result,
-    request_history,
-)
-from alphintra.market.routes import router
-from alphintra.market.schemas import SourceView
-from alphintra.market.seed import seed_demo, seed_instruments
-from alphintra.market.service import MarketService
-from alphintra.market.sessions import TradingSession, is_open, next_close, sessions_between
-from alphintra.platform.services import Services
+if TYPE_CHECKING:
+    from alphintra.market.board import LatestQuote, QuoteBoard
+    from alphintra.market.datasets import read_bars, read_quotes, read_series, read_trades
+    from alphintra.market.feed import run_market
+    from alphintra.market.history import Candle
+    from alphintra.market.history_role import run_history
+    from alphintra.market.importing import ImportResult, import_file
+    from alphintra.market.instruments import load_instrument, load_instruments, save_instrument
+    from alphintra.market.pipeline import FeedPipeline, is_derived
+    from alphintra.market.replaying import ReplayResult, replay
+    from alphintra.market.requests import (
+        HistoricalDataRequested,
+        HistoryResult,
+        consumers,
+        history_result,
+        request_history,
+    )
+    from alphintra.market.routes import router
+    from alphintra.market.schemas import SourceView
+    from alphintra.market.seed import seed_demo, seed_instruments
+    from alphintra.market.service import MarketService
+    from alphintra.market.sessions import TradingSession, is_open, next_close, sessions_between
+
+_HOMES: Final = {
+    "board": ("LatestQuote", "QuoteBoard"),
+    "datasets": ("read_bars", "read_quotes", "read_series", "read_trades"),
+    "feed": ("run_market",),
+    "history": ("Candle",),
+    "history_role": ("run_history",),
+    "importing": ("ImportResult", "import_file"),
+    "instruments": ("load_instrument", "load_instruments", "save_instrument"),
+    "pipeline": ("FeedPipeline", "is_derived"),
+    "replaying": ("ReplayResult", "replay"),
+    "requests": (
+        "HistoricalDataRequested",
+        "HistoryResult",
+        "consumers",
+        "history_result",
+        "request_history",
+    ),
+    "routes": ("router",),
+    "schemas": ("SourceView",),
+    "seed": ("seed_demo", "seed_instruments"),
+    "service": ("MarketService",),
+    "sessions": ("TradingSession", "is_open", "next_close", "sessions_between"),
+}
+_HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 
-async def run_history(services: Services, stop: asyncio.Event) -> None:
-    """Serve historical data over gRPC until `stop` is set.
-
-    Raises:
-        HistoryServiceUnprotected: it would be reachable from other machines without a secret.
-    """
-    # Only this role needs gRPC and its compiler.
-    from alphintra.market.history_server import serve_history
-
-    await serve_history(services, stop)
+def __getattr__(name: str) -> Any:  # whatever the name stands for
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 __all__ = [
@@ -60,6 +87,10 @@ __all__ = [
     "load_instrument",
     "load_instruments",
     "next_close",
+    "read_bars",
+    "read_quotes",
+    "read_series",
+    "read_trades",
     "replay",
     "request_history",
     "router",

@@ -1,0 +1,11 @@
+"""Datasets: immutable columns of market data, named by what is in them, for research."""
+
+from alphintra.market.datasets.reading import (
+    Layout,
+    read_bars,
+    read_quotes,
+    read_series,
+    read_trades,
+)
+
+__all__ = ["Layout", "read_bars", "read_quotes", "read_series", "read_trades"]
