@@ -78,6 +78,14 @@ TRADE: Final = np.dtype(
 )
 
 
+#: The figures people ask for first.
+HEADLINES: Final = (
+    "start_date", "end_date", "initial_capital", "final_capital", "total_return", "cagr",
+    "sharpe_ratio", "sortino_ratio", "max_drawdown", "total_trades", "win_rate", "profit_factor",
+    "exposure",
+)  # fmt: skip
+
+
 class OrderState(IntEnum):
     """How an order stood when the run ended."""
 
@@ -231,14 +239,10 @@ class BacktestResult:
         """Show the figures people ask for first, in a notebook."""
         from alphintra.sdk.notebook import table_html
 
-        shown = (
-            "start_date end_date initial_capital final_capital total_return cagr sharpe_ratio "
-            "sortino_ratio max_drawdown total_trades win_rate profit_factor exposure"
-        ).split()
         metrics = self.metrics
         return table_html(
             f"{self.manifest.strategy} on {', '.join(self.symbols)}",
-            [(name, metrics.get(name)) for name in shown],
+            [(name, metrics.get(name)) for name in HEADLINES],
             notes=[warning.message for warning in self.warnings],
         )
 

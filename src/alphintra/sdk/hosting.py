@@ -1,0 +1,117 @@
+"""What a strategy runs in: a backtest or a live session. The strategy does not see which."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from alphintra.sdk.feed import Feed
+from alphintra.sdk.views import Position
+
+
+class Status(StrEnum):
+    """How an order stands."""
+
+    OPEN = "open"  #: waits, rests, or has filled in part
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+class Lifetime(StrEnum):
+    """How long an order stays."""
+
+    GTC = "gtc"  #: until it fills or is cancelled
+    DAY = "day"  #: until the end of the day (UTC) it was given on
+    IOC = "ioc"  #: what does not fill at once is cancelled
+    FOK = "fok"  #: all of it at once, or nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an order is to do. Prices and quantities are as the strategy gave them.
+
+    Either `quantity` or `weight` is given; `weight` is a target share of equity.
+    """
+
+    symbol: int
+    is_buy: bool
+    quantity: float = 0.0
+    weight: float | None = None
+    limit: float | None = None
+    stop: float | None = None
+    trail: float | None = None
+    trail_percent: float | None = None
+    lifetime: Lifetime = Lifetime.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+    parent: "Order | None" = None
+    sibling: "Order | None" = None
+    tag: str = ""
+
+
+class Order:
+    """An order that a strategy has given; its `status` follows what happens to it."""
+
+    __slots__ = ("_host", "average_price", "filled", "id", "is_buy", "status", "symbol", "tag")
+
+    def __init__(self, host: "Host", order_id: int | str, symbol: str, is_buy: bool, tag: str):
+        self._host = host
+        self.id = order_id
+        self.symbol = symbol
+        self.is_buy = is_buy
+        self.tag = tag
+        self.status = Status.OPEN
+        self.filled = 0.0  #: how much of it has traded
+        self.average_price = 0.0  #: at which price, on average
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still fill."""
+        return self.status is Status.OPEN
+
+    def cancel(self) -> None:
+        """Take back what has not filled."""
+        if self.is_open:
+            self._host.cancel(self)
+
+    def take(self, quantity: float, price: float) -> None:
+        """Book a fill."""
+        value = self.average_price * self.filled + price * quantity
+        self.filled += quantity
+        self.average_price = value / self.filled
+
+    def __repr__(self) -> str:
+        side = "buy" if self.is_buy else "sell"
+        return f"Order({self.id}: {side} {self.symbol}, {self.status})"
+
+
+class Host(Protocol):
+    """What a strategy needs of its surroundings."""
+
+    feed: Feed
+    positions: tuple[Position, ...]
+
+    def submit(self, terms: Terms) -> Order:
+        """Give an order; it can fill from the next event on."""
+
+    def submit_weight(self, symbol: int, weight: float, tag: str) -> Order:
+        """Give an order that brings a position to a share of equity, sized as it fills."""
+
+    def cancel(self, order: Order) -> None:
+        """Take back an order."""
+
+    def open_orders(self, symbol: int) -> list[Order]:
+        """Return the orders of a symbol that can still fill, oldest first."""
+
+    def cash(self) -> float:
+        """Return the money at hand, in the account's currency."""
+
+    def equity(self) -> float:
+        """Return what the account is worth at the latest prices."""
+
+    def every(self, length_ns: int, name: str) -> None:
+        """Call `on_timer` whenever a stretch of this length has gone by."""
+
+    def note(self, message: str) -> None:
+        """Keep a line of the strategy's log, with its time."""

@@ -1,0 +1,224 @@
+"""Lines: values that go with the bars, shown up to now: prices, indicators, whatever follows.
+
+A line is computed over the whole history at once and read at the bar at hand, which is fast and,
+as long as its function looks back only, the same as computing it bar by bar. Every indicator of
+the product looks back only; for functions of your own `alphintra check` finds out.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from alphintra.engine.series import Bars, Floats, Times
+from alphintra.sdk.errors import StrategyRefused
+from alphintra.sdk.feed import Feed
+from alphintra.sdk.resampling import resampled
+
+#: What a line is made of: the bars of one symbol in, named columns of their length out.
+Compute = Callable[[Bars], Mapping[str, Floats]]
+NAN: Final = float("nan")
+PRICES: Final = ("open", "high", "low", "close", "volume")
+
+
+class Timeline:
+    """The bars that lines go with: of one symbol or of each, of the run's timeframe or longer."""
+
+    __slots__ = ("_bars", "feed", "pinned", "timeframe")
+
+    def __init__(self, feed: Feed, pinned: int | None, timeframe: str | None) -> None:
+        self.feed = feed
+        self.pinned = pinned
+        self.timeframe = timeframe
+        self._bars: dict[int, Bars] = {}
+
+    def symbols(self) -> range:
+        """The places of the symbols it covers."""
+        if self.pinned is None:
+            return range(len(self.feed.symbols))
+        return range(self.pinned, self.pinned + 1)
+
+    def bars(self, symbol: int) -> Bars:
+        """Return all bars of a symbol in this timeframe."""
+        found = self._bars.get(symbol)
+        if found is None:
+            found = self.feed.bars(symbol)
+            if self.timeframe is not None:
+                found = resampled(found, self.timeframe)
+            self._bars[symbol] = found
+        return found
+
+    def forget(self) -> None:
+        """Read the bars again: a live feed has more of them."""
+        self._bars.clear()
+
+    def at_hand(self) -> tuple[int, int]:
+        """Return the symbol at hand and how many of its bars have closed, less one."""
+        feed = self.feed
+        if feed.row < 0:
+            return (self.pinned or 0, -1)
+        if self.pinned is None and self.timeframe is None:
+            return feed.symbol_at_hand, int(feed.own_bars()[feed.row])
+        symbol = feed.symbol_at_hand if self.pinned is None else self.pinned
+        closed = np.searchsorted(self.bars(symbol).close_ns, feed.close_ns[feed.row], side="right")
+        return symbol, int(closed) - 1
+
+    def over_rows(self, values: Mapping[int, Floats]) -> Floats:
+        """Return the value that each row of the history sees, shape (n,)."""
+        feed = self.feed
+        if self.timeframe is None and self.pinned is None:
+            return feed.over_rows(values)
+        if self.pinned is not None:
+            return _as_of(self.bars(self.pinned), values[self.pinned], feed.close_ns)
+        spread = np.full(len(feed), np.nan)
+        for symbol in self.symbols():
+            rows = np.flatnonzero(feed.row_symbol == symbol)
+            spread[rows] = _as_of(self.bars(symbol), values[symbol], feed.close_ns[rows])
+        return spread
+
+
+class Line:
+    """One value per bar, shown up to now.
+
+    `now` is the value at the newest closed bar, `line[k]` that of k bars before, `last(n)` the
+    newest n of them; NaN where there is none. A line that was declared without a symbol goes with
+    the symbol at hand. Other outputs of the same indicator are attributes: `bands.upperband.now`.
+    """
+
+    __slots__ = ("_compute", "_timeline", "_values", "name", "now", "outputs")
+
+    now: float
+
+    def __init__(self, name: str, timeline: Timeline, compute: Compute, output: str) -> None:
+        self.name = output
+        self.outputs: Mapping[str, Line] = {output: self}
+        self._timeline = timeline
+        self._compute = compute
+        self._values: dict[int, Floats] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a value."""
+        now = self.now
+        return now == now
+
+    @property
+    def timeline(self) -> Timeline:
+        """The bars that it goes with."""
+        return self._timeline
+
+    def __getitem__(self, back: int) -> float:
+        if back < 0:
+            raise IndexError(f"{self.name}[{back}] would be in the future; [1] is one bar ago")
+        symbol, at = self._timeline.at_hand()
+        return float(self.values(symbol)[at - back]) if at >= back else NAN
+
+    def last(self, count: int) -> Floats:
+        """Return the newest `count` values, oldest first: a copy, shorter near the beginning."""
+        symbol, at = self._timeline.at_hand()
+        return self.values(symbol)[max(at + 1 - count, 0) : at + 1].copy()
+
+    def crossed_above(self, other: "Line | float") -> bool:
+        """Whether it was not above the other at the last bar and is at this one."""
+        before = other[1] if isinstance(other, Line) else other
+        after = other.now if isinstance(other, Line) else other
+        return self[1] <= before and self.now > after
+
+    def crossed_below(self, other: "Line | float") -> bool:
+        """Whether it was not below the other at the last bar and is at this one."""
+        before = other[1] if isinstance(other, Line) else other
+        after = other.now if isinstance(other, Line) else other
+        return self[1] >= before and self.now < after
+
+    def values(self, symbol: int) -> Floats:
+        """Return the values at all bars of a symbol, also those to come: for runs and checks."""
+        found = self._values.get(symbol)
+        if found is None:
+            self._fill(symbol)
+            found = self._values[symbol]
+        return found
+
+    def over_rows(self) -> Floats:
+        """Return the values that the rows of the history see, also those to come; for runs."""
+        timeline = self._timeline
+        return timeline.over_rows({symbol: self.values(symbol) for symbol in timeline.symbols()})
+
+    def forget(self) -> None:
+        """Compute again: there are more bars."""
+        self._timeline.forget()
+        self._values.clear()
+
+    def _fill(self, symbol: int) -> None:
+        bars = self._timeline.bars(symbol)
+        for name, column in self._compute(bars).items():
+            if name in self.outputs:
+                self.outputs[name]._values[symbol] = _checked(name, column, len(bars))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            if name == "now":
+                return self[0]
+            if not name.startswith("_") and name != "outputs" and name in self.outputs:
+                return self.outputs[name]
+            raise AttributeError(f"the line {self.name} has no {name}")
+
+    else:
+
+        def __getattr__(self, name: str) -> "Line":
+            raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"Line({self.name}: {self[0]:g})"
+
+
+class Series:
+    """The bars of a symbol and timeframe, shown up to now; each column is a `Line`."""
+
+    __slots__ = ("close", "high", "low", "open", "timeline", "volume")
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+        self.open, self.high, self.low, self.close, self.volume = (
+            make_line(name, timeline, _column_reader(name)) for name in PRICES
+        )
+
+    def __len__(self) -> int:
+        """How many bars have closed."""
+        return self.timeline.at_hand()[1] + 1
+
+    @property
+    def ready(self) -> bool:
+        """Whether a bar has closed."""
+        return len(self) > 0
+
+
+def make_line(name: str, timeline: Timeline, compute: Compute, *outputs: str) -> Line:
+    """Return the line of the first output; the others hang on it."""
+    names = outputs or (name,)
+    lines = {output: Line(name, timeline, compute, output) for output in names}
+    for line in lines.values():
+        line.outputs = lines
+    return lines[names[0]]
+
+
+def _column_reader(name: str) -> Compute:
+    return lambda bars: {name: getattr(bars, name)}
+
+
+def _as_of(bars: Bars, values: Floats, close_ns: Times) -> Floats:
+    """Return the newest value known at each time, shape of `close_ns`; NaN before the first."""
+    if len(bars) == 0:
+        return np.full(len(close_ns), np.nan)
+    at = np.searchsorted(bars.close_ns, close_ns, side="right") - 1
+    return np.where(at >= 0, values[np.maximum(at, 0)], np.nan)
+
+
+def _checked(name: str, column: Any, length: int) -> Floats:
+    values = np.ascontiguousarray(column, dtype=np.float64)
+    if values.shape != (length,):
+        raise StrategyRefused(
+            f"the line {name} has shape {values.shape}; it needs one value for each of the "
+            f"{length} bars"
+        )
+    return values

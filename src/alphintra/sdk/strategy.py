@@ -1,0 +1,278 @@
+"""The base class of strategies."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from math import isfinite
+from random import Random
+from typing import Any, ClassVar
+
+from alphintra import indicators
+from alphintra.engine.series import Bars, Floats
+from alphintra.sdk.errors import StrategyRefused
+from alphintra.sdk.hosting import Host, Lifetime, Order, Terms
+from alphintra.sdk.lines import Line, Series, Timeline, make_line
+from alphintra.sdk.parameters import parameters_of, resolved
+from alphintra.sdk.resampling import duration_ns
+from alphintra.sdk.views import Bar, Fill, Position, Quote, Trade, moment
+
+
+class Strategy:
+    """A trading strategy: subclass it, declare parameters, override what you need.
+
+    `setup` runs once, before the first event, and declares lines, data and timers. Then the hooks
+    run in the order of time: `on_fill` for what an event has filled, then `on_bar`, `on_quote` or
+    `on_trade` with the event itself, then `on_timer`. Orders fill from the next event on.
+
+    A strategy sees what has happened and nothing else. The objects it is handed are filled anew
+    for each event: `copy()` what you keep. The same class runs in backtests, on paper and live.
+    """
+
+    #: Whether orders of one symbol are the same, whichever others are traded beside it.
+    name: ClassVar[str] = ""
+
+    _host: Host
+
+    def __init__(self, **parameters: object) -> None:
+        declared = parameters_of(type(self))
+        for name, value in resolved(declared, parameters, strategy=type(self).__name__).items():
+            setattr(self, name, value)
+        self.random = Random(0)  #: seeded by the run, so that a run can be repeated
+
+    # What a strategy overrides.
+
+    def setup(self) -> None:
+        """Declare lines, data and timers. No price is known yet."""
+
+    def on_bar(self, bar: Bar) -> None:
+        """A bar has closed."""
+
+    def on_quote(self, quote: Quote) -> None:
+        """Bid or ask have changed."""
+
+    def on_trade(self, trade: Trade) -> None:
+        """Somebody has traded."""
+
+    def on_fill(self, fill: Fill) -> None:
+        """An order of this strategy has traded, in part or whole."""
+
+    def on_timer(self, name: str) -> None:
+        """A timer of `every` is due."""
+
+    # What it declares in `setup`.
+
+    def data(self, symbol: str | None = None, timeframe: str | None = None) -> Series:
+        """Return the bars of a symbol in a timeframe ("1h", "1d" …), shown up to now.
+
+        Without a symbol they are those of the symbol at hand, without a timeframe those of the
+        run. Longer bars are made of the run's and are shown when they have closed.
+
+        Raises:
+            StrategyRefused: an unknown symbol, or a timeframe that cannot be made.
+        """
+        return Series(self._timeline(symbol, timeframe))
+
+    def indicator(
+        self,
+        what: str | Callable[..., Floats],
+        *,
+        on: Series | Line | None = None,
+        symbol: str | None = None,
+        timeframe: str | None = None,
+        **parameters: Any,
+    ) -> Line:
+        """Return the line of an indicator, or of a function of your own.
+
+        Args:
+            what: a name of `alphintra.indicators`, or a function that takes `Bars` and
+                `parameters` and returns one value per bar, looking back only.
+            on: the series it is computed on, or the line (in place of the close).
+            symbol, timeframe: in place of `on`, as in `data`.
+
+        Raises:
+            StrategyRefused: a line as the ground of a function, or `on` beside a symbol.
+            IndicatorUnknown, IndicatorParameterInvalid: as they say.
+        """
+        if on is not None and (symbol or timeframe):
+            raise StrategyRefused("give either on or a symbol and timeframe")
+        timeline = self._timeline(symbol, timeframe) if on is None else on.timeline
+        if callable(what):
+            function = what
+            name = getattr(function, "__name__", "line")
+            return make_line(name, timeline, lambda bars: {name: function(bars, **parameters)})
+        info = indicators.describe(what)
+        chosen = info.checked(parameters)
+        outputs = [output.name for output in info.outputs]
+
+        def compute(bars: Bars) -> Mapping[str, Floats]:
+            columns = {
+                "open": bars.open, "high": bars.high, "low": bars.low, "close": bars.close,
+                "volume": bars.volume,
+            }  # fmt: skip
+            if isinstance(on, Line):
+                columns["close"] = on.values(self._host.feed.place(bars.symbol))
+            return indicators.compute(info.name, columns, **chosen)
+
+        return make_line(info.name, timeline, compute, *outputs)
+
+    def every(self, interval: str, name: str = "") -> None:
+        """Have `on_timer(name)` called at whole multiples of "15m", "1h", "1d" … in UTC.
+
+        It comes with the first event at or after its time, after that event's own hooks, and once
+        however much time went by without events.
+        """
+        self._host.every(duration_ns(interval), name or interval)
+
+    # What it can ask.
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All symbols of the run."""
+        return self._host.feed.symbols
+
+    @property
+    def now(self) -> datetime:
+        """The time at hand, in UTC: when the event at hand became known."""
+        return moment(self._host.feed.now_ns)
+
+    @property
+    def cash(self) -> float:
+        """The money at hand, in the account's currency."""
+        return self._host.cash()
+
+    @property
+    def equity(self) -> float:
+        """What the account is worth at the latest prices."""
+        return self._host.equity()
+
+    def position(self, symbol: str | None = None) -> Position:
+        """Return what is held of a symbol, by default of the one at hand."""
+        return self._host.positions[self._host.feed.place(symbol)]
+
+    def open_orders(self, symbol: str | None = None) -> list[Order]:
+        """Return the orders of a symbol that can still fill, oldest first."""
+        return self._host.open_orders(self._host.feed.place(symbol))
+
+    # What it does.
+
+    def buy(self, quantity: float, symbol: str | None = None, **terms: Any) -> Order:
+        """Buy, at the market unless a price is given.
+
+        Args:
+            quantity: in units, rounded down to whole lots; an order for less than one is rejected.
+            symbol: by default the one at hand.
+            terms: `limit`, `stop`, `trail` (a distance in price) or `trail_percent`; `lifetime`
+                ("gtc", "day", "ioc", "fok"); `post_only`, `reduce_only`; `parent`, an order whose
+                fills bring this one to life; `sibling`, an order that a fill of this one cancels,
+                and the other way round; `tag`, a text that shows up with the trade.
+
+        Raises:
+            StrategyRefused: a quantity or price that is no positive number.
+        """
+        return self._submit(quantity, symbol, is_buy=True, terms=terms)
+
+    def sell(self, quantity: float, symbol: str | None = None, **terms: Any) -> Order:
+        """Sell, also what is not held; the terms are those of `buy`."""
+        return self._submit(quantity, symbol, is_buy=False, terms=terms)
+
+    def close(self, symbol: str | None = None, tag: str = "") -> Order | None:
+        """Leave a position at the market; None when there is none."""
+        position = self.position(symbol)
+        if position.is_flat:
+            return None
+        return self._submit(
+            abs(position.quantity),
+            symbol,
+            is_buy=position.quantity < 0,
+            terms={"reduce_only": True, "tag": tag},
+        )
+
+    def target_weight(self, weight: float, symbol: str | None = None, tag: str = "") -> Order:
+        """Bring a position to a share of equity: 1.0 all in, 0.0 out, -0.5 half sold short.
+
+        It is sized at the price it meets, in whole lots, so that the costs are covered too.
+        """
+        if not isfinite(weight):
+            raise StrategyRefused(f"a target weight is a number, not {weight}")
+        return self._host.submit_weight(self._host.feed.place(symbol), weight, tag)
+
+    def bracket(
+        self,
+        quantity: float,
+        symbol: str | None = None,
+        *,
+        side: str = "buy",
+        stop_loss: float | None = None,
+        take_profit: float | None = None,
+        **terms: Any,
+    ) -> tuple[Order, Order | None, Order | None]:
+        """Enter with exits that come to life as the entry fills; a fill of one cancels the other.
+
+        Args:
+            side: "buy" or "sell", of the entry.
+            stop_loss, take_profit: the prices of the exits, either or both.
+            terms: of the entry, as for `buy`.
+
+        Returns:
+            The entry, the stop loss and the take profit.
+
+        Raises:
+            StrategyRefused: another side, or as `buy`.
+        """
+        if side not in {"buy", "sell"}:
+            raise StrategyRefused(f"a side is 'buy' or 'sell', not {side!r}")
+        is_buy = side == "buy"
+        entry = self._submit(quantity, symbol, is_buy=is_buy, terms=terms)
+        tag = terms.get("tag", "")
+        stop: Order | None = None
+        target: Order | None = None
+        if stop_loss is not None:
+            exit_terms = {"stop": stop_loss, "parent": entry, "reduce_only": True, "tag": tag}
+            stop = self._submit(quantity, symbol, is_buy=not is_buy, terms=exit_terms)
+        if take_profit is not None:
+            exit_terms = {"limit": take_profit, "parent": entry, "reduce_only": True, "tag": tag}
+            exit_terms["sibling"] = stop
+            target = self._submit(quantity, symbol, is_buy=not is_buy, terms=exit_terms)
+        return entry, stop, target
+
+    def cancel(self, symbol: str | None = None) -> None:
+        """Cancel all open orders of a symbol; `order.cancel()` cancels one."""
+        for order in self.open_orders(symbol):
+            order.cancel()
+
+    def log(self, message: str) -> None:
+        """Keep a line in the result's log, with the time at hand."""
+        self._host.note(message)
+
+    def _submit(
+        self, quantity: float, symbol: str | None, *, is_buy: bool, terms: Mapping[str, Any]
+    ) -> Order:
+        for name in ("limit", "stop", "trail", "trail_percent"):
+            value = terms.get(name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise StrategyRefused(f"{name} is a positive number, not {value}")
+        if not (isfinite(quantity) and quantity >= 0):
+            raise StrategyRefused(f"a quantity is a positive number, not {quantity}")
+        known = dict(terms)
+        try:
+            known["lifetime"] = Lifetime(known.get("lifetime", Lifetime.GTC))
+            place = self._host.feed.place(symbol)
+            order = Terms(symbol=place, is_buy=is_buy, quantity=float(quantity), **known)
+        except (TypeError, ValueError) as error:
+            raise StrategyRefused(f"an order has no such terms: {error}") from None
+        return self._host.submit(order)
+
+    def _timeline(self, symbol: str | None, timeframe: str | None) -> Timeline:
+        feed = self._host.feed
+        timeline = Timeline(feed, None if symbol is None else feed.place(symbol), timeframe)
+        for place in timeline.symbols():
+            timeline.bars(place)  # so that what is missing is told here, with this line of code
+        return timeline
+
+    def _repr_html_(self) -> str:
+        from alphintra.sdk.notebook import strategy_html
+
+        return strategy_html(self)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in parameters_of(type(self)))
+        return f"{type(self).__name__}({values})"
