@@ -6,6 +6,7 @@ the whole process ends with an error: it is started again, and nothing looks ali
 """
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,8 @@ from alphintra.platform.settings import load_settings
 
 #: How long roles may take to finish what they are at, after they were told to stop.
 STOP_TIMEOUT_S = 3.0
+#: New objects between two looks for cycles among the young ones.
+COLLECT_AFTER = 20_000
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,7 @@ def run(names: Iterable[str]) -> None:
             advice="\n".join(f"{name:<8} {does}" for name, does in ROLES.items()),
         )
     roles = load_roles(wanted)
+    _settle_memory()
     wait_for_start()
     uvloop.run(_serve(roles))
     # Everything is closed and nobody waits for more than the end. Taking two thousand modules apart
@@ -55,6 +59,17 @@ def run(names: Iterable[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _settle_memory() -> None:
+    """Keep the collector of reference cycles off what stays, and off the path of an order.
+
+    Modules live as long as the process and make few cycles afterwards; to walk them all again and
+    again costs a fifth of the time of a busy desk.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 100)
 
 
 def load_roles(names: Iterable[str]) -> dict[str, Role]:

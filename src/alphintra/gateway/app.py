@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -19,6 +20,7 @@ from alphintra.gateway.overview import overview_router
 from alphintra.gateway.product import ContextSnapshots
 from alphintra.gateway.reference import install_reference
 from alphintra.platform import http
+from alphintra.platform.direct import DirectRoute, DirectWays
 from alphintra.platform.security import Authenticator
 from alphintra.platform.services import Services
 
@@ -39,6 +41,7 @@ def compose(
     authenticator: Authenticator,
     *,
     routers: Iterable[APIRouter] = (),
+    direct_routes: Iterable[DirectRoute[Any]] = (),
     root_routers: Iterable[APIRouter] = (),
     has_overview: bool = False,
     snapshots: Snapshots | None = None,
@@ -48,6 +51,7 @@ def compose(
 
     Args:
         routers: what stands under `/api/v1`, the busiest first: routes are tried in order.
+        direct_routes: which of them have a way past the framework.
         root_routers: what stands at the root.
         has_overview: whether to add the route that shows all contexts at once.
         snapshots: what the WebSocket hub shows a new subscriber; `None`: no hub in this process.
@@ -94,7 +98,10 @@ def compose(
     for router in root_routers:
         app.include_router(router)
     install_reference(app)
-    # The last one added is the outermost: frame, CORS, edge, routes.
+    # The last one added is the outermost: frame, CORS, edge, direct ways, routes.
+    app.add_middleware(
+        DirectWays, routes={(one.method, API + one.path): one for one in direct_routes}
+    )
     app.add_middleware(Edge, addresses=addresses, limits=limits)
     if settings.cors_origins:
         app.add_middleware(
@@ -129,6 +136,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
         routers=(
             (trading.router, market.router, identity.router, stock_broker.router) if api else ()
         ),
+        direct_routes=trading.DIRECT_ROUTES if api else (),
         root_routers=(identity.well_known_router,),
         has_overview=api,
         snapshots=ContextSnapshots(services.database, market_data) if stream else None,

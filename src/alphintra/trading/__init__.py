@@ -2,13 +2,14 @@
 
 from alphintra.trading.errors import NoSuchOrder, OrderRefused
 from alphintra.trading.listening import run_signals
-from alphintra.trading.routes import router, trading
+from alphintra.trading.routes import DIRECT_ROUTES, router, trading
 from alphintra.trading.running import run_desk
 from alphintra.trading.schemas import OrderView, PortfolioView, PositionView
 from alphintra.trading.service import Caller, TradingService, caller_of
 from alphintra.trading.views import order_detail, stream_snapshot
 
 __all__ = [
+    "DIRECT_ROUTES",
     "Caller",
     "NoSuchOrder",
     "OrderRefused",

@@ -13,6 +13,7 @@ from alphintra.core.ids import StrategyId
 from alphintra.core.instruments import SYMBOL_LENGTH_MAX
 from alphintra.core.orders import OrderStatus, Side
 from alphintra.platform.database import Database
+from alphintra.platform.direct import DirectRoute
 from alphintra.platform.http import Cursor, Limit, Page, ProblemDocument
 from alphintra.platform.security import Permission, Principal, requires
 from alphintra.platform.services import Services
@@ -132,6 +133,26 @@ async def place_order(
         client_order_id=order.client_order_id or idempotency_key,
     )
     return _raw(body, 201)
+
+
+_may_write_orders = requires(Permission.ORDERS_WRITE).dependency
+
+
+async def _place_directly(request: Request, order: schemas.OrderRequest) -> Response:
+    principal = await _may_write_orders(request)
+    return await place_order(order, principal, trading(request))
+
+
+#: Most of what comes. A request that names its key in a header takes the ordinary way.
+DIRECT_ROUTES = (
+    DirectRoute(
+        "POST",
+        "/orders",
+        schemas.OrderRequest,
+        _place_directly,
+        ordinary_with=(b"idempotency-key",),
+    ),
+)
 
 
 @router.get("/orders", responses=_PROBLEMS)
