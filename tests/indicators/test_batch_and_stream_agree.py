@@ -87,15 +87,13 @@ def test_when_the_beginning_is_not_known(name: str, walk: Columns) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_first_value_comes_after_the_warm_up(name: str, walk: Columns) -> None:
+def test_warm_up_ends_where_every_output_has_a_value(name: str, walk: Columns) -> None:
     info = indicators.describe(name)
     if name in {"ACOS", "ASIN"}:  # have values from -1 to 1 only
         walk = {key: column / 1_000 for key, column in walk.items()}
     for parameters in parameter_sets(info):
-        known = [
-            ~np.isnan(column) for column in indicators.compute(name, walk, **parameters).values()
-        ]
+        columns = indicators.compute(name, walk, **parameters).values()
+        known = np.all([~np.isnan(column) for column in columns], axis=0)
         warm_up = info.warm_up(**parameters)
-        if warm_up < len(walk["close"]):
-            assert not any(column[:warm_up].any() for column in known), parameters
-            assert any(column[warm_up] for column in known), parameters
+        assert not known[:warm_up].any(), parameters
+        assert known[warm_up:].all(), parameters

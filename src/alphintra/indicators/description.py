@@ -65,7 +65,10 @@ class ParameterInfo:
             )
         low, high = self.minimum, self.maximum
         if (low is not None and number < low) or (high is not None and number > high):
-            bounds = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
+            bounds = " and ".join(
+                [f"at least {low:g}"] * (low is not None)
+                + [f"at most {high:g}"] * (high is not None)
+            )
             raise IndicatorParameterInvalid(
                 f"{indicator}: {self.name} is {number:g}, but has to be {bounds}",
                 indicator=indicator,
@@ -118,7 +121,7 @@ class IndicatorInfo:
     lookback: Callable[[Parameters], int] = field(repr=False, compare=False)
 
     def warm_up(self, **parameters: object) -> int:
-        """Return how many bars pass before the one with the first value.
+        """Return how many bars pass before the one at which every output has a value.
 
         Raises:
             IndicatorParameterInvalid: a parameter is unknown or out of range.

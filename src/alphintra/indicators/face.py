@@ -132,9 +132,9 @@ class IndicatorStream:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a value."""
+        """Whether every output has a value."""
         value = self.value if isinstance(self.value, tuple) else (self.value,)
-        return any(part == part for part in value)
+        return all(part == part for part in value)
 
     def update(self, **inputs: float) -> Value:
         """Take the next bar's values, by the inputs' names or columns, and return the value there.
