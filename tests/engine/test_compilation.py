@@ -4,9 +4,11 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from random import Random
 
-from alphintra.engine import SOURCE_DIGEST, steps
+from alphintra.engine import steps
+from alphintra.engine.compile import kernel_digest
 from tests.engine.test_against_reference import compare, random_step
 
 
@@ -46,4 +48,4 @@ def test_compiled_code_of_another_source_is_not_loaded() -> None:
     signature = steps.on_trade.signatures[0]  # type: ignore[attr-defined]
     cache = steps.on_trade._cache  # type: ignore[attr-defined]
     codegen = steps.on_trade.targetctx.codegen()  # type: ignore[attr-defined]
-    assert SOURCE_DIGEST in cache._index_key(signature, codegen)
+    assert kernel_digest(Path(steps.__file__).parent) in cache._index_key(signature, codegen)

@@ -4,7 +4,8 @@
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -14,17 +15,32 @@ from numba.core.caching import FunctionCache
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-def _source_digest() -> str:
-    """Return a hash of this package's source."""
+_HOME: Final = Path(__file__).parent
+
+
+def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode())
+    for path in sorted(paths):
+        digest.update(path.relative_to(_HOME).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
+@cache
+def kernel_digest(folder: Path) -> str:
+    """Return a hash of the source that a kernel in `folder` may have taken in.
+
+    That is this package's own modules, and those of the sub-package that the kernel lives in:
+    sub-packages do not use each other's kernels, so a change of one compiles only that one anew.
+    """
+    modules = set(_HOME.glob("*.py"))
+    if folder != _HOME and folder.is_relative_to(_HOME):
+        modules |= set(folder.rglob("*.py"))
+    return _digest(modules)
+
+
 #: Names the version of the simulator exactly; a result's manifest keeps it.
-SOURCE_DIGEST: Final = _source_digest()
+SOURCE_DIGEST: Final = _digest(_HOME.rglob("*.py"))
 
 
 class _SourceCache(FunctionCache):
@@ -37,7 +53,7 @@ class _SourceCache(FunctionCache):
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:  # numba's types have no stubs
         inherited: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
-        return (*inherited, SOURCE_DIGEST)
+        return (*inherited, kernel_digest(Path(self._py_func.__code__.co_filename).parent))
 
 
 def compiled(function: _Function) -> _Function:

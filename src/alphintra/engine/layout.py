@@ -120,6 +120,7 @@ ORDER: Final = np.dtype(
         ("post_only", "i8"),
         ("previous", "i8"),
         ("generation", "i8"),
+        ("owner", "i8"),  # whatever the caller wants to find again; the matching never reads it
     ]
 )
 

@@ -120,29 +120,29 @@ def _spend(book: Book, order: Any, source: int) -> int:
 
 
 @compiled
+def deal_price(book: Book, order: Any, price_ticks: int, source: int) -> int:
+    """Return the price at which an active order trades when the market is at `price_ticks`."""
+    if not has_limit(order):
+        return int(price_ticks + sign_of(order["side"]) * book.state[0]["slippage_ticks"])
+    if order["fresh"] or source == Source.BAR:
+        return price_ticks  # a bar tells the level itself: the limit, or the open of a gap
+    return int(order["limit_price_ticks"])
+
+
+@compiled
 def execute(book: Book, slot: int, price_ticks: int, source: int, ts_ns: int) -> None:
     """Fill an active order that `price_ticks` reaches, as far as the amount at hand goes."""
     order = book.orders[slot]
-    is_maker = False
-    if has_limit(order):
-        if not order["fresh"]:
-            is_maker = True
-            if (
-                source != Source.BAR
-            ):  # a bar tells the level itself: the limit, or the open of a gap
-                price_ticks = order["limit_price_ticks"]
-        elif order["post_only"]:
-            cancel_slot(book, slot, Reason.POST_ONLY_WOULD_TAKE, ts_ns)
-            return
-    else:
-        price_ticks += sign_of(order["side"]) * book.state[0]["slippage_ticks"]
+    if has_limit(order) and order["fresh"] and order["post_only"]:
+        cancel_slot(book, slot, Reason.POST_ONLY_WOULD_TAKE, ts_ns)
+        return
     lots = _spend(book, order, source)
     if lots == 0:
         return
     event = emit(book, EventKind.FILL, slot, ts_ns)
     event["lots"] = lots
-    event["price_ticks"] = price_ticks
-    event["is_maker"] = is_maker
+    event["price_ticks"] = deal_price(book, order, price_ticks, source)
+    event["is_maker"] = has_limit(order) and not order["fresh"]
     order["remaining_lots"] -= lots
     if order["remaining_lots"] == 0:
         remove(book, slot)
@@ -217,12 +217,32 @@ def match(
 ) -> None:
     """Fill the active orders that a moment reaches: the best price first, then the earliest.
 
+    The arguments are those of `gather`.
+    """
+    count = gather(book, buy_ticks, sell_ticks, source, since_sequence, until_sequence, eligible_ns)
+    for index in range(count):
+        slot = book.hits[index]["slot"]
+        price = buy_ticks if book.orders[slot]["side"] == Side.BUY else sell_ticks
+        execute(book, slot, price, source, ts_ns)
+
+
+@compiled
+def gather(
+    book: Book,
+    buy_ticks: int,
+    sell_ticks: int,
+    source: int,
+    since_sequence: int,
+    until_sequence: int,
+    eligible_ns: int,
+) -> int:
+    """Put the active orders that a moment reaches into `book.hits`; return how many they are.
+
     Args:
         buy_ticks, sell_ticks: what buys and sells meet; `NO_PRICE` where nobody is.
         source: whose amount they share. A print fills market orders only where no quote is known.
         since_sequence, until_sequence: only orders that arrived in this range, end excluded.
         eligible_ns: only orders accepted up to here.
-        ts_ns: when the fills happen.
     """
     state = book.state[0]
     count = 0
@@ -242,10 +262,7 @@ def match(
                 count = _note_hit(book, count, slot, rank)
         slot = order["next"]
     _sort_hits(book, count)
-    for index in range(count):
-        slot = book.hits[index]["slot"]
-        price = buy_ticks if book.orders[slot]["side"] == Side.BUY else sell_ticks
-        execute(book, slot, price, source, ts_ns)
+    return count
 
 
 @compiled
@@ -270,6 +287,28 @@ def walk(book: Book, start_ticks: int, end_ticks: int, eligible_ns: int, ts_ns: 
     """Move the price within a bar: orders act in the order in which the path reaches them."""
     if start_ticks == end_ticks:
         return
+    count = gather_leg(book, start_ticks, end_ticks, eligible_ns)
+    direction = 1 if end_ticks > start_ticks else -1
+    for index in range(count):
+        slot = book.hits[index]["slot"]
+        level = start_ticks - direction * book.hits[index]["rank"]
+        order = book.orders[slot]
+        if order["dormant"]:
+            awaken(book, slot, ts_ns)
+            if is_beyond_limit(order, level):
+                finish(book, slot, ts_ns)
+                continue
+        execute(book, slot, level, Source.BAR, ts_ns)
+        finish(book, slot, ts_ns)
+    follow_to(book, end_ticks, eligible_ns)
+
+
+@compiled
+def gather_leg(book: Book, start_ticks: int, end_ticks: int, eligible_ns: int) -> int:
+    """Put the orders that a move reaches into `book.hits`, in its order; return how many.
+
+    The rank of a hit is its distance from the start, negated.
+    """
     count = 0
     slot = book.state[0]["first"]
     while slot != NO_SLOT:
@@ -280,26 +319,20 @@ def walk(book: Book, start_ticks: int, end_ticks: int, eligible_ns: int, ts_ns: 
                 count = _note_hit(book, count, slot, -abs(level - start_ticks))
         slot = order["next"]
     _sort_hits(book, count)
-    direction = 1 if end_ticks > start_ticks else -1
-    for index in range(count):
-        slot = book.hits[index]["slot"]
-        level = start_ticks - direction * book.hits[index]["rank"]
-        order = book.orders[slot]
-        if order["dormant"]:
-            awaken(book, slot, ts_ns)
-            if (
-                has_limit(order)
-                and sign_of(order["side"]) * (order["limit_price_ticks"] - level) < 0
-            ):
-                finish(book, slot, ts_ns)
-                continue
-        execute(book, slot, level, Source.BAR, ts_ns)
-        finish(book, slot, ts_ns)
-    _follow_to(book, end_ticks, eligible_ns)
+    return count
 
 
 @compiled
-def _follow_to(book: Book, price_ticks: int, eligible_ns: int) -> None:
+def is_beyond_limit(order: Any, price_ticks: int) -> bool:
+    """Say that the order has a limit that does not allow this price."""
+    return bool(
+        has_limit(order) and sign_of(order["side"]) * (order["limit_price_ticks"] - price_ticks) < 0
+    )
+
+
+@compiled
+def follow_to(book: Book, price_ticks: int, eligible_ns: int) -> None:
+    """Let the trailing stops follow to the end of a move."""
     slot = book.state[0]["first"]
     while slot != NO_SLOT:
         order = book.orders[slot]
