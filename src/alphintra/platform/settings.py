@@ -159,6 +159,12 @@ class Settings(BaseSettings):
     tick_retention_days: int = Field(
         default=3, ge=1, le=36_500, description="days that ticks of a live feed are kept"
     )
+    venue_record_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="days that the paper venue's record is kept; `alphintra parity` needs it",
+    )
     feed_seed: int = Field(default=7, description="seed of the market simulator")
     feed_silence_s: float = Field(
         default=15.0,

@@ -31,6 +31,7 @@ from alphintra.trading.commands import (
     Unknown,
 )
 from alphintra.trading.errors import StoreFailed
+from alphintra.trading.journal import NoRecord, Record
 from alphintra.trading.paper import PaperVenue
 from alphintra.trading.state import Order
 from alphintra.trading.store import Sealed, Store, seal
@@ -79,7 +80,7 @@ class _Ordered:
 class _Reported:
     """A report of the paper venue."""
 
-    account_id: AccountId
+    order: Order
     event: VenueEvent
 
 
@@ -126,12 +127,17 @@ class Desk:
         venue: PaperVenue,
         *,
         refresh: Callable[[], Awaitable[None]] | None = None,
+        record: Record | None = None,
     ) -> None:
-        """Take over; `refresh` reads the surroundings anew when an order names an unknown symbol.
+        """Take over.
 
-        It raises StoreFailed when it cannot.
+        Args:
+            refresh: reads the surroundings anew when an order names an unknown symbol; it raises
+                StoreFailed when it cannot.
+            record: where to note what the venue is told.
         """
         self._store = store
+        self._record = record or NoRecord()
         self._refresh = refresh
         self._refreshed_ns = 0
         self._around = around
@@ -146,7 +152,8 @@ class Desk:
         #: Batches that are decided or being decided and not yet committed.
         self._under_way = 0
         self._unanswered: set[asyncio.Future[Answer]] = set()
-        self._accounts_of: dict[OrderId, AccountId] = {}
+        #: Orders that the venue may still report about.
+        self._in_market: dict[OrderId, Order] = {}
         self._gone: set[OrderId] = set()
         #: Trailing stops in the market, so that `tick` need not walk through all orders.
         self._trailing: dict[OrderId, Order] = {}
@@ -165,8 +172,7 @@ class Desk:
             self._book.adopt(account)
         for order in self._book.open_orders():
             if order.status is not OrderStatus.PENDING:
-                self._note_in_market(order)
-                self._report(self._venue.restore(self._venue_order(order)))
+                self._restore(order)
         # From nothing: a switch may have been turned while no desk was at work, or the desk that
         # saw it may have failed before the cancellations were committed.
         self._around.states = {}
@@ -187,11 +193,15 @@ class Desk:
         symbol = batch.symbol
         if self._sources.get(symbol, batch.source) != batch.source:
             self._around.prices.forget(symbol)
+            self._record.source_changed(symbol)
             self._venue.on_other_source(symbol)
         self._sources[symbol] = batch.source
+        self._record.shown(batch, is_idle=not self._venue.has_orders(symbol))
         for tick in batch.ticks:
             self._around.prices.update(symbol, tick)
-            self._report(self._venue.on_market_data(symbol, tick))
+            if events := self._venue.on_market_data(symbol, tick):
+                self._record.reported((symbol,))
+                self._report(events)
         self._around.prices.unblock(symbol)
 
     def on_feed_status(self, status: FeedStatus) -> None:
@@ -242,7 +252,11 @@ class Desk:
 
     def tick(self) -> None:
         """Let time pass: expire orders, and write down how far trailing stops have come."""
-        self._report(self._venue.expire(self._around.clock.now_ns()))
+        now_ns = self._around.clock.now_ns()
+        if expired := self._venue.expire(now_ns):
+            ended = [self._in_market.get(one.order_id) for one in expired]
+            self._record.expired({order.symbol for order in ended if order}, now_ns)
+            self._report(expired)
         for order in list(self._trailing.values()):
             if order.triggered or not order.status.is_open:
                 del self._trailing[order.id]
@@ -252,7 +266,7 @@ class Desk:
                 self._enqueue(_Marked(order.account_id, order.id, mark))
 
     def _note_in_market(self, order: Order) -> None:
-        self._accounts_of[order.id] = order.account_id
+        self._in_market[order.id] = order
         if order.type is OrderType.TRAILING_STOP:
             self._trailing[order.id] = order
 
@@ -344,27 +358,32 @@ class Desk:
                     answers.append((answer, self._book.decide(command, unit)))
                 case _Ordered(command=command):
                     self._book.decide(command, unit)
-                case _Reported(account_id=account_id, event=event):
-                    self._take_report(account_id, event, unit)
+                case _Reported(order=order, event=event):
+                    self._take_report(order, event, unit)
                 case _Marked(account_id=account_id, order_id=order_id, mark=mark):
                     self._take_mark(account_id, order_id, mark, unit)
                 case _Gone(account_id=account_id, order_id=order_id):
                     self._gone.discard(order_id)
-                    if order := self._book.accounts[account_id].open_orders.get(order_id):
-                        unit.at_venue(VenueStep.SUBMIT, order)
+                    if left := self._book.accounts[account_id].open_orders.get(order_id):
+                        unit.at_venue(VenueStep.SUBMIT, left)
         COMMANDS.inc(len(answers))
         return _Batch(seal(unit), answers, unit.venue_actions)
 
-    def _take_report(self, account_id: AccountId, event: VenueEvent, unit: Unit) -> None:
+    def _take_report(self, order: Order, event: VenueEvent, unit: Unit) -> None:
         unit.actor, unit.correlation_id = VENUE_ACTOR, ""
-        account = self._book.accounts[account_id]
+        account = self._book.accounts[order.account_id]
+        is_open = event.order_id in account.open_orders
+        before = order.filled_quantity
+        mark = self._venue.water_mark(event.order_id)
+        lifecycle.on_venue_event(account, event, unit, self._around, mark)
         if isinstance(event, VenueFill):
             FILLS.inc()
-        order = account.open_orders.get(event.order_id)
-        lifecycle.on_venue_event(
-            account, event, unit, self._around, self._venue.water_mark(event.order_id)
-        )
-        if order and not order.status.is_open and self._venue.is_open(order.id):
+            booked = order.filled_quantity - before
+            if booked < event.quantity and before < event.filled_quantity:
+                self._record.reduced(order.symbol, event, booked)
+        elif not is_open:
+            self._record.ignored(order.symbol, event)
+        if is_open and not order.status.is_open and self._venue.is_open(order.id):
             # Made smaller when the venue had filled that much already: it keeps the rest it knew.
             unit.at_venue(VenueStep.CANCEL, order)
 
@@ -399,8 +418,7 @@ class Desk:
         order = action.order
         match action.step:
             case VenueStep.SUBMIT if order.status.is_open and not self._venue.is_open(order.id):
-                self._note_in_market(order)
-                self._report(self._venue.submit(self._venue_order(order)))
+                self._submit_to_venue(order)
             case VenueStep.MODIFY if not order.status.is_open:
                 pass
             case VenueStep.MODIFY if not self._venue.is_open(order.id):
@@ -408,22 +426,43 @@ class Desk:
                     self._gone.add(order.id)
                     self._enqueue(_Gone(order.account_id, order.id))
             case VenueStep.MODIFY:
-                self._report(
-                    self._venue.modify(self._venue_order(order), self._around.clock.now_ns())
-                )
+                now_ns = self._around.clock.now_ns()
+                changed = self._venue_order(order)
+                self._record.modified(order, changed, now_ns)
+                self._report(self._venue.modify(changed, now_ns))
             case VenueStep.CANCEL:
                 if self._venue.is_open(order.id):
-                    self._venue.cancel(order.id, self._around.clock.now_ns())
-                self._accounts_of.pop(order.id, None)
+                    now_ns = self._around.clock.now_ns()
+                    self._record.canceled(order, now_ns)
+                    self._venue.cancel(order.id, now_ns)
+                self._in_market.pop(order.id, None)
+
+    def _submit_to_venue(self, order: Order) -> None:
+        self._note_in_market(order)
+        placed = self._venue_order(order)
+        self._record_opening(order.symbol)
+        self._record.submitted(order, placed)
+        self._report(self._venue.submit(placed))
+
+    def _restore(self, order: Order) -> None:
+        self._note_in_market(order)
+        placed = self._venue_order(order)
+        self._record_opening(order.symbol)
+        self._record.restored(order, placed)
+        self._report(self._venue.restore(placed))
+
+    def _record_opening(self, symbol: str) -> None:
+        if not self._venue.has_orders(symbol):
+            self._record.opened(symbol, self._around.instruments.get(symbol), self._venue.rules)
 
     def _report(self, events: Sequence[VenueEvent]) -> None:
         for event in events:
-            account_id = self._accounts_of.get(event.order_id)
-            if account_id is not None:
-                self._enqueue(_Reported(account_id, event))
+            order = self._in_market.get(event.order_id)
+            if order is not None:
+                self._enqueue(_Reported(order, event))
         for event in events:
             if not self._venue.is_open(event.order_id):
-                self._accounts_of.pop(event.order_id, None)
+                self._in_market.pop(event.order_id, None)
 
     def _enqueue(self, one: _Item) -> None:
         self._waiting.append(one)

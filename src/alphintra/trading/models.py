@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, SmallInteger, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -186,3 +186,22 @@ class LeaseRow(Base):
     address: Mapped[str]
     epoch: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[datetime] = mapped_column(Timestamp)
+
+
+class VenueRecordRow(Base):
+    """A piece of what one desk's paper venue was told about one symbol; see `journal.py`.
+
+    `is_restart`: a replay may begin in this piece. `body` is compressed MessagePack.
+    """
+
+    __tablename__ = "venue_records"
+    __table_args__ = (Index(None, "symbol", "last_at"), Index(None, "last_at"), SCHEMA)
+
+    desk_id: Mapped[UUID] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    first_at: Mapped[datetime] = mapped_column(Timestamp)
+    last_at: Mapped[datetime] = mapped_column(Timestamp)
+    entries: Mapped[int]
+    is_restart: Mapped[bool]
+    body: Mapped[bytes] = mapped_column(LargeBinary)

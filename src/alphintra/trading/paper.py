@@ -163,9 +163,19 @@ class PaperVenue:
         self._places: dict[OrderId, tuple[_Market, _Open]] = {}
 
     @property
+    def rules(self) -> PaperRules:
+        """Fees and how hard the market is."""
+        return self._rules
+
+    @property
     def open_orders(self) -> int:
         """How many orders are in the market."""
         return len(self._places)
+
+    def has_orders(self, symbol: str) -> bool:
+        """Say whether any order of the symbol is in the market."""
+        market = self._markets.get(symbol)
+        return market is not None and bool(market.orders)
 
     def is_open(self, order_id: OrderId) -> bool:
         """Say whether the order is in the market."""

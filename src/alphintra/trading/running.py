@@ -27,6 +27,8 @@ from alphintra.trading.book import SHARDS
 from alphintra.trading.client import DeskServer, local_desks
 from alphintra.trading.desk import Desk
 from alphintra.trading.errors import StoreFailed
+from alphintra.trading.journal import Journal
+from alphintra.trading.journal_store import JournalWriter
 from alphintra.trading.paper import PaperRules, PaperVenue
 from alphintra.trading.prices import Prices
 from alphintra.trading.store import PostgresStore
@@ -69,6 +71,9 @@ class DeskRunner:
         )
         first, _, last = settings.desk_shards.partition("-")
         self._shards = range(int(first), min(int(last or first), SHARDS - 1) + 1)
+        self._records = JournalWriter(
+            services.database, services.clock, days=settings.venue_record_days
+        )
         self._server = DeskServer(settings)
         self._address = ""
         self._desk: Desk | None = None
@@ -82,6 +87,7 @@ class DeskRunner:
         await bus.subscribe(f"{FEED_SUBJECT}.>", self._on_feed)
         await bus.subscribe(STATUS_SUBJECT, self._on_status)
         await warming
+        recording = asyncio.create_task(self._records.run())
         try:
             while not stop.is_set():
                 try:
@@ -90,6 +96,8 @@ class DeskRunner:
                     log.warning("desk_reset", error=str(error).strip())
                     await asyncio.sleep(RESTART_S)
         finally:
+            recording.cancel()
+            await asyncio.gather(recording, return_exceptions=True)
             await self._server.stop()
 
     async def _incarnation(self, stop: asyncio.Event) -> None:
@@ -103,7 +111,9 @@ class DeskRunner:
             await self.refresh()
             venue = PaperVenue(self._around.instruments, PaperRules(fees=self._fees))
             books = PostgresStore(writing, reading, desk_id=desk_id, epochs=epochs)
-            desk = Desk(books, self._around, venue, refresh=self.refresh)
+            journal = Journal(desk_id, self._services.clock)
+            self._records.begin(journal)
+            desk = Desk(books, self._around, venue, refresh=self.refresh, record=journal)
             await desk.load()
             self._put_to_work(desk_id, desk)
             work_began("desk")
