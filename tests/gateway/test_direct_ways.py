@@ -61,12 +61,7 @@ async def test_both_ways_refuse_alike(product: Product, change: dict[str, Any]) 
 
 async def test_both_ways_ask_who_it_is_and_what_they_may(product: Product) -> None:
     nobody = await both(product, None, ORDER)
-    key = await product.client.post(
-        "/api/v1/auth/api-keys",
-        json={"name": "reader", "scopes": ["orders:read"]},
-        headers=(await product.person("owner")).headers,
-    )
-    reading = {"X-API-Key": key.json()["key"]}
+    reading = await product.key(await product.person("owner"), "orders:read")
     forbidden = [
         await product.client.post("/api/v1/orders", json=ORDER, headers=reading, params=params)
         for params in ({}, ORDINARY)
