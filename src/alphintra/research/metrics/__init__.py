@@ -6,7 +6,7 @@ What each one means, in which unit and by which convention, is in docs/concepts/
 from alphintra.research.metrics.calendar import (
     Period,
     aggregate_returns,
-    daily,
+    day_ends,
     day_of,
     period_of,
     periods_per_year,
@@ -68,8 +68,8 @@ __all__ = [
     "conditional_value_at_risk",
     "cost_figures",
     "cumulative_returns",
-    "daily",
     "daily_returns",
+    "day_ends",
     "day_of",
     "down_capture",
     "downside_risk",

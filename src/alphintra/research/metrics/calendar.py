@@ -46,31 +46,29 @@ def weekday_of(days: Days) -> NDArray[np.int64]:
     return weekdays
 
 
-def daily(ts_ns: NDArray[np.int64], values: Floats) -> tuple[Days, Floats]:
-    """Return the last value of each day that has one, as `(days, values)`.
+def day_ends(ts_ns: NDArray[np.int64]) -> tuple[Days, NDArray[np.int64]]:
+    """Return `(days, rows)`: each day that has a moment, and the row of its last one.
 
-    Args:
-        ts_ns: shape (N,), ascending.
-        values: shape (N,).
+    `ts_ns` ascends, shape (N,).
 
     A Sunday of a market that does not trade on Saturdays is the evening session of currencies and
     futures; it counts as the beginning of Monday.
     """
-    days = day_of(ts_ns)
-    if len(days) and not trades_on_weekends(days):
-        days = days + (weekday_of(days) == _SUNDAY)
-    last = np.flatnonzero(np.diff(days, append=np.iinfo(np.int64).max))
-    return days[last], values[last]
+    days, rows = _last_of_each(day_of(ts_ns))
+    if trades_on_weekends(days):
+        return days, rows
+    days, last = _last_of_each(days + (weekday_of(days) == _SUNDAY))
+    return days, rows[last]
 
 
 def trades_on_weekends(days: Days) -> bool:
     """Whether at least every second Saturday of the time is there; markets of crypto are so.
 
-    `days` ascends and may have repeats. Less than a week says yes only when it has a Saturday.
+    `days` ascends. Less than a week says yes only when it has a Saturday.
     """
     if not len(days):
         return False
-    saturdays = len(np.unique(days[weekday_of(days) == _SATURDAY]))
+    saturdays = int(np.sum(weekday_of(days) == _SATURDAY))
     weeks = (int(days[-1]) - int(days[0]) + 1) / 7
     return saturdays > 0 and saturdays >= weeks / 2
 
@@ -119,3 +117,9 @@ def aggregate_returns(
     starts = np.flatnonzero(np.diff(periods, prepend=np.iinfo(np.int64).min))
     growth = np.multiply.reduceat(1.0 + np.nan_to_num(returns, nan=0.0), starts)
     return periods[starts], growth - 1.0
+
+
+def _last_of_each(days: Days) -> tuple[Days, NDArray[np.int64]]:
+    last: NDArray[np.int64] = np.flatnonzero(days[1:] != days[:-1])
+    last = np.append(last, len(days) - 1) if len(days) else last
+    return days[last], last

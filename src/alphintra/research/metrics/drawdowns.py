@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alphintra.research.metrics.returns import underwater
-
 Floats = NDArray[np.float64]
 
 
@@ -24,16 +22,16 @@ class Drawdown:
 
 
 def worst_drawdowns(
-    ts_ns: NDArray[np.int64], equity: Floats, *, initial: float, count: int = 10
+    ts_ns: NDArray[np.int64], equity: Floats, below: Floats, *, initial: float, count: int = 10
 ) -> list[Drawdown]:
     """Return the deepest falls, deepest first.
 
     Args:
         ts_ns: shape (N,), ascending.
         equity: shape (N,).
+        below: shape (N,), its `underwater`.
         initial: the capital before the first moment; a fall from it begins at the first moment.
     """
-    below = underwater(equity, initial)
     starts, ends = _stretches(below < 0.0)
     if not len(starts):
         return []
@@ -47,9 +45,9 @@ def worst_drawdowns(
     ]
 
 
-def longest_drawdown_ns(ts_ns: NDArray[np.int64], equity: Floats, *, initial: float) -> int:
+def longest_drawdown_ns(ts_ns: NDArray[np.int64], below: Floats) -> int:
     """Return the longest time from a peak to its recovery, or to the end."""
-    starts, ends = _stretches(underwater(equity, initial) < 0.0)
+    starts, ends = _stretches(below < 0.0)
     if not len(starts):
         return 0
     last = np.minimum(ends, len(ts_ns) - 1)

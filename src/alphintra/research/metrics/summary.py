@@ -30,30 +30,33 @@ def summarise(result: BacktestResult) -> dict[str, Any]:
     Raises:
         Nothing for a run without rows or trades: its figures are None.
     """
-    days, returns_ = daily_returns(result)
-    _, benchmark = daily_returns(result, benchmark=True)
+    days, returns_, benchmark = daily_returns(result)
     figures: dict[str, Any] = _period(result, days)
     figures |= _growth(result, days, returns_)
     per_year = figures["periods_per_year"]
     figures |= _ratios(returns_, per_year)
     figures |= _falls(result, figures)
-    figures |= _against_benchmark(result, returns_, benchmark, per_year)
+    figures |= _against_benchmark(result, days, returns_, benchmark, per_year)
     figures |= _significance(returns_)
     figures |= _trading(result)
     figures |= _calendar_tables(days, returns_)
     return {name: _plain(value) for name, value in figures.items()}
 
 
-def daily_returns(
-    result: BacktestResult, *, benchmark: bool = False
-) -> tuple[NDArray[np.int64], Floats]:
-    """Return `(days, returns)`: the return of each day that has a row, of the equity or benchmark.
+def daily_returns(result: BacktestResult) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Return `(days, returns, benchmark's returns)` of the days that have a row, shape (D,) each.
 
-    The first day is measured against the initial capital; shape (D,) both.
+    The first day is measured against the initial capital.
     """
-    values = result.benchmark if benchmark else result.equity
-    days, closes = calendar.daily(result.ts_ns, values)
-    return days, returns.simple_returns(np.concatenate(([result.initial_capital], closes)))
+    days, rows = calendar.day_ends(result.ts_ns)
+    mine, theirs = (
+        _from_start(result, values[rows]) for values in (result.equity, result.benchmark)
+    )
+    return days, mine, theirs
+
+
+def _from_start(result: BacktestResult, closes: Floats) -> Floats:
+    return returns.simple_returns(np.concatenate(([result.initial_capital], closes)))
 
 
 def _period(result: BacktestResult, days: NDArray[np.int64]) -> dict[str, Any]:
@@ -112,12 +115,12 @@ def _falls(result: BacktestResult, growth: dict[str, Any]) -> dict[str, Any]:
     ts_ns, equity, initial = result.ts_ns, result.equity, result.initial_capital
     below = returns.underwater(equity, initial)
     deepest = float(below.min()) if len(below) else np.nan
-    falls = worst_drawdowns(ts_ns, equity, initial=initial)
+    falls = worst_drawdowns(ts_ns, equity, below, initial=initial)
     amount = returns.largest_fall(equity, initial)
     return {
         "max_drawdown": deepest,
         "max_drawdown_amount": amount,
-        "max_drawdown_duration_s": longest_drawdown_ns(ts_ns, equity, initial=initial) / 1e9,
+        "max_drawdown_duration_s": longest_drawdown_ns(ts_ns, below) / 1e9,
         "average_drawdown": float(below.mean()) if len(below) else np.nan,
         "ulcer_index": returns.ulcer_index(below),
         "calmar_ratio": growth["cagr"] / -deepest if deepest < 0.0 else np.nan,
@@ -140,13 +143,20 @@ def _fall(fall: Drawdown) -> dict[str, Any]:
 
 
 def _against_benchmark(
-    result: BacktestResult, daily_: Floats, benchmark: Floats, per_year: float
+    result: BacktestResult,
+    days: NDArray[np.int64],
+    daily_: Floats,
+    benchmark: Floats,
+    per_year: float,
 ) -> dict[str, Any]:
     known = bool(len(benchmark)) and bool(np.isfinite(benchmark).any())
     if not known:
         benchmark = np.full_like(daily_, np.nan)
     last = float(result.benchmark[-1]) if len(result.benchmark) else np.nan
     below = returns.underwater(result.benchmark, result.initial_capital)
+    # By month, as funds are compared: a year of nothing but good days is no year.
+    _, monthly = calendar.aggregate_returns(days, daily_, Period.MONTH)
+    _, theirs = calendar.aggregate_returns(days, benchmark, Period.MONTH)
     return {
         "benchmark_return": last / result.initial_capital - 1.0,
         "benchmark_max_drawdown": float(below.min()) if len(below) else np.nan,
@@ -157,8 +167,8 @@ def _against_benchmark(
         "r_squared": relative.r_squared(daily_, benchmark),
         "information_ratio": relative.information_ratio(daily_, benchmark, per_year),
         "tracking_error": relative.tracking_error(daily_, benchmark, per_year),
-        "up_capture": relative.up_capture(daily_, benchmark, per_year),
-        "down_capture": relative.down_capture(daily_, benchmark, per_year),
+        "up_capture": relative.up_capture(monthly, theirs, 12.0),
+        "down_capture": relative.down_capture(monthly, theirs, 12.0),
     }
 
 
