@@ -17,6 +17,7 @@ from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from alphintra.cli.serve import settle_memory
 from alphintra.core.clock import SystemClock
 from alphintra.core.ids import OrderId, TimeOrderedIds, UserId
 from alphintra.core.instruments import Asset, AssetClass, Instrument, Symbol
@@ -112,6 +113,7 @@ async def measure(url: str, orders: int) -> tuple[float, list[float]]:
 
 
 def main() -> None:
+    settle_memory()
     with temporary_servers(nats=False) as servers:
         migrations.upgrade(servers.database_url)
         rates, alone, crowd = [], [], []

@@ -50,7 +50,7 @@ def run(names: Iterable[str]) -> None:
             advice="\n".join(f"{name:<8} {does}" for name, does in ROLES.items()),
         )
     roles = load_roles(wanted)
-    _settle_memory()
+    settle_memory()
     wait_for_start()
     uvloop.run(_serve(roles))
     # Everything is closed and nobody waits for more than the end. Taking two thousand modules apart
@@ -61,7 +61,7 @@ def run(names: Iterable[str]) -> None:
     os._exit(0)
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Keep the collector of reference cycles off what stays, and off the path of an order.
 
     Modules live as long as the process and make few cycles afterwards; to walk them all again and
