@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from alphintra.sdk.feed import Feed
+from alphintra.sdk.lines import Line
 from alphintra.sdk.views import Position
 
 
@@ -91,6 +92,7 @@ class Host(Protocol):
 
     feed: Feed
     positions: tuple[Position, ...]
+    lines: list[Line]  #: what the strategy has declared
 
     def submit(self, terms: Terms) -> Order:
         """Give an order; it can fill from the next event on."""

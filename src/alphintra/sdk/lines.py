@@ -6,7 +6,7 @@ the product looks back only; for functions of your own `alphintra check` finds o
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -82,16 +82,16 @@ class Line:
 
     `now` is the value at the newest closed bar, `line[k]` that of k bars before, `last(n)` the
     newest n of them; NaN where there is none. A line that was declared without a symbol goes with
-    the symbol at hand. Other outputs of the same indicator are attributes: `bands.upperband.now`.
+    the symbol at hand.
     """
 
     __slots__ = ("_compute", "_timeline", "_values", "name", "now", "outputs")
 
     now: float
 
-    def __init__(self, name: str, timeline: Timeline, compute: Compute, output: str) -> None:
+    def __init__(self, timeline: Timeline, compute: Compute, output: str) -> None:
         self.name = output
-        self.outputs: Mapping[str, Line] = {output: self}
+        self.outputs: Mapping[str, Line] = {output: self}  #: all of its computation
         self._timeline = timeline
         self._compute = compute
         self._values: dict[int, Floats] = {}
@@ -154,22 +154,22 @@ class Line:
             if name in self.outputs:
                 self.outputs[name]._values[symbol] = _checked(name, column, len(bars))
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name):
-            if name == "now":
-                return self[0]
-            if not name.startswith("_") and name != "outputs" and name in self.outputs:
-                return self.outputs[name]
-            raise AttributeError(f"the line {self.name} has no {name}")
-
-    else:
-
-        def __getattr__(self, name: str) -> "Line":
-            raise AttributeError(name)
-
     def __repr__(self) -> str:
         return f"Line({self.name}: {self[0]:g})"
+
+
+class LazyLine(Line):
+    """A line whose `now` is looked up when it is asked for; `Line` has it set by the run.
+
+    A class without `__getattr__` and with a slot is what the interpreter reads fastest.
+    """
+
+    __slots__ = ()
+
+    @property
+    def now(self) -> float:  # type: ignore[override]
+        """The value at the newest closed bar."""
+        return self[0]
 
 
 class Series:
@@ -180,7 +180,7 @@ class Series:
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
         self.open, self.high, self.low, self.close, self.volume = (
-            make_line(name, timeline, _column_reader(name)) for name in PRICES
+            make_lines(timeline, _column_reader(name), name)[0] for name in PRICES
         )
 
     def __len__(self) -> int:
@@ -193,13 +193,12 @@ class Series:
         return len(self) > 0
 
 
-def make_line(name: str, timeline: Timeline, compute: Compute, *outputs: str) -> Line:
-    """Return the line of the first output; the others hang on it."""
-    names = outputs or (name,)
-    lines = {output: Line(name, timeline, compute, output) for output in names}
+def make_lines(timeline: Timeline, compute: Compute, *outputs: str) -> tuple[Line, ...]:
+    """Return the lines of all outputs of one computation, which is done once for them."""
+    lines = {output: LazyLine(timeline, compute, output) for output in outputs}
     for line in lines.values():
         line.outputs = lines
-    return lines[names[0]]
+    return tuple(lines.values())
 
 
 def _column_reader(name: str) -> Compute:

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from alphintra.sdk.feed import VALUES, Feed, RowKind, Whole
-from alphintra.sdk.lines import Line
+from alphintra.sdk.lines import PRICES, Line
 from alphintra.sdk.strategy import Strategy
-from alphintra.sdk.views import Bar, Quote, Trade
+from alphintra.sdk.views import Bar, Quote, Trade, view_of
 
 #: Lines that are set for every event; further ones are read when they are asked for.
 EAGER_LINES: Final = 8
@@ -70,6 +70,8 @@ class Stepper:
         self.calls = _rows_of(feed, kinds)
         self._lines = _eager(lines, names)
         self._line_columns = [line.over_rows() for line in self._lines]
+        for line in self._lines:
+            line.__class__ = Line  # its `now` is set from here on
         self._with_symbol = "symbol" in names and len(feed.symbols) > 1
         self._columns = {
             kind: [name for name in (*VALUES[kind], *_TIMES[kind]) if name in names]
@@ -126,10 +128,12 @@ def _bound_loop(
 ) -> Loop:
     views = []
     hooks = []
-    for kind, _ in shape[0]:
+    one_symbol = len(feed.symbols) == 1
+    for kind, names in shape[0]:
         hook, view = HOOKS[kind]
-        event = view(feed)
-        if len(feed.symbols) == 1:
+        filled = {*names, "symbol"} if one_symbol or shape[2] else set(names)
+        event = view_of(view, feed, filled)
+        if one_symbol:
             event.symbol = feed.symbols[0]
         views.append(event)
         hooks.append(getattr(strategy, hook))
@@ -186,8 +190,8 @@ def _rows_of(feed: Feed, kinds: Sequence[RowKind]) -> Whole | None:
 def _eager(lines: Sequence[Line], names: frozenset[str]) -> list[Line]:
     if not names & {"now", "ready"}:
         return []
-    candidates = [line for line in lines if len(line.outputs) == 1 or line.name in names]
-    return candidates[:EAGER_LINES]
+    asked = [line for line in lines if line.name not in PRICES or line.name in names]
+    return asked[:EAGER_LINES]
 
 
 def _collect(code: CodeType, names: set[str]) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from math import isfinite
 from random import Random
-from typing import Any, ClassVar
+from typing import Any
 
 from alphintra import indicators
 from alphintra.engine.series import Bars, Floats
 from alphintra.sdk.errors import StrategyRefused
 from alphintra.sdk.hosting import Host, Lifetime, Order, Terms
-from alphintra.sdk.lines import Line, Series, Timeline, make_line
+from alphintra.sdk.lines import PRICES, Line, Series, Timeline, make_lines
 from alphintra.sdk.parameters import parameters_of, resolved
 from alphintra.sdk.resampling import duration_ns
 from alphintra.sdk.views import Bar, Fill, Position, Quote, Trade, moment
@@ -26,9 +26,6 @@ class Strategy:
     A strategy sees what has happened and nothing else. The objects it is handed are filled anew
     for each event: `copy()` what you keep. The same class runs in backtests, on paper and live.
     """
-
-    #: Whether orders of one symbol are the same, whichever others are traded beside it.
-    name: ClassVar[str] = ""
 
     _host: Host
 
@@ -69,12 +66,15 @@ class Strategy:
         Raises:
             StrategyRefused: an unknown symbol, or a timeframe that cannot be made.
         """
-        return Series(self._timeline(symbol, timeframe))
+        series = Series(self._timeline(symbol, timeframe))
+        self._host.lines.extend(getattr(series, price) for price in PRICES)
+        return series
 
     def indicator(
         self,
         what: str | Callable[..., Floats],
         *,
+        output: str = "",
         on: Series | Line | None = None,
         symbol: str | None = None,
         timeframe: str | None = None,
@@ -85,34 +85,66 @@ class Strategy:
         Args:
             what: a name of `alphintra.indicators`, or a function that takes `Bars` and
                 `parameters` and returns one value per bar, looking back only.
+            output: which of the indicator's outputs; by default its first.
             on: the series it is computed on, or the line (in place of the close).
             symbol, timeframe: in place of `on`, as in `data`.
 
         Raises:
-            StrategyRefused: a line as the ground of a function, or `on` beside a symbol.
+            StrategyRefused: no such output, or `on` beside a symbol.
             IndicatorUnknown, IndicatorParameterInvalid: as they say.
         """
+        lines = self._lines(what, on, symbol, timeframe, parameters)
+        found = {line.name: line for line in lines}
+        if output and output not in found:
+            raise StrategyRefused(f"{what} has no output {output}; it has: {', '.join(found)}")
+        line = found[output] if output else lines[0]
+        self._host.lines.append(line)
+        return line
+
+    def outputs(
+        self,
+        what: str | Callable[..., Floats],
+        *,
+        on: Series | Line | None = None,
+        symbol: str | None = None,
+        timeframe: str | None = None,
+        **parameters: Any,
+    ) -> tuple[Line, ...]:
+        """Return all lines of an indicator: `upper, middle, lower = self.outputs("BBANDS")`."""
+        lines = self._lines(what, on, symbol, timeframe, parameters)
+        self._host.lines.extend(lines)
+        return lines
+
+    def _lines(
+        self,
+        what: str | Callable[..., Floats],
+        on: Series | Line | None,
+        symbol: str | None,
+        timeframe: str | None,
+        parameters: Mapping[str, Any],
+    ) -> tuple[Line, ...]:
         if on is not None and (symbol or timeframe):
             raise StrategyRefused("give either on or a symbol and timeframe")
         timeline = self._timeline(symbol, timeframe) if on is None else on.timeline
-        if callable(what):
-            function = what
-            name = getattr(function, "__name__", "line")
-            return make_line(name, timeline, lambda bars: {name: function(bars, **parameters)})
-        info = indicators.describe(what)
-        chosen = info.checked(parameters)
-        outputs = [output.name for output in info.outputs]
+        if isinstance(what, str):
+            return self._indicator_lines(what, timeline, on, parameters)
+        function = what
+        name = getattr(function, "__name__", "line")
+        return make_lines(timeline, lambda bars: {name: function(bars, **parameters)}, name)
+
+    def _indicator_lines(
+        self, name: str, timeline: Timeline, on: Series | Line | None, given: Mapping[str, Any]
+    ) -> tuple[Line, ...]:
+        info = indicators.describe(name)
+        chosen = info.checked(given)
 
         def compute(bars: Bars) -> Mapping[str, Floats]:
-            columns = {
-                "open": bars.open, "high": bars.high, "low": bars.low, "close": bars.close,
-                "volume": bars.volume,
-            }  # fmt: skip
+            columns = {price: getattr(bars, price) for price in PRICES}
             if isinstance(on, Line):
                 columns["close"] = on.values(self._host.feed.place(bars.symbol))
             return indicators.compute(info.name, columns, **chosen)
 
-        return make_line(info.name, timeline, compute, *outputs)
+        return make_lines(timeline, compute, *(output.name for output in info.outputs))
 
     def every(self, interval: str, name: str = "") -> None:
         """Have `on_timer(name)` called at whole multiples of "15m", "1h", "1d" … in UTC.

@@ -2,11 +2,12 @@
 
 A run has one object of each and fills it anew for every event, because a million new objects cost
 more than the strategy. `copy()` keeps what is in one. Attributes that the strategy's code never
-names are not filled at all; they are read from the columns when something asks for them.
+names are not filled; they are read from the columns when something asks for them (`view_of`).
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar, cast
 
 
 class Columns(Protocol):
@@ -36,23 +37,40 @@ class _Event:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name):
-            if name.startswith("_"):
-                raise AttributeError(name)
-            return self._columns.value(name)
-
     def copy(self) -> Self:
         """Return the event as it is, for keeping."""
-        kept = type(self).__new__(type(self))
-        for name in self.__slots__:
+        kind = self._kind()
+        kept = kind.__new__(kind)
+        for name in kind.__slots__:
             setattr(kept, name, getattr(self, name))
         return kept
 
+    def _kind(self) -> type[Self]:
+        """Return the public class, whose attributes are all filled."""
+        kind = type(self)
+        return kind if kind.__slots__ else kind.__bases__[0]
+
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__name__}({values})"
+        kind = self._kind()
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in kind.__slots__)
+        return f"{kind.__name__}({values})"
+
+
+E = TypeVar("E", bound=_Event)
+
+
+def view_of(kind: type[E], columns: Columns, filled: Collection[str]) -> E:
+    """Return an event whose attributes are read from the columns, except those that are filled.
+
+    A class with slots is what the interpreter reads fastest, so what is not filled is a property
+    of a subclass instead of a `__getattr__`, which would slow down every attribute.
+    """
+    read = {name: _reader(name) for name in kind.__slots__ if name not in filled}
+    return cast(E, type(kind.__name__, (kind,), {"__slots__": (), **read})(columns))
+
+
+def _reader(name: str) -> property:
+    return property(lambda self: self._columns.value(name))
 
 
 class Bar(_Event):
