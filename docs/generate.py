@@ -1,4 +1,4 @@
-"""Write the reference pages from the code: settings, errors, events and commands.
+"""Write the reference pages from the code: settings, errors, events, commands, indicators.
 
     ./dev run python docs/generate.py
 
@@ -309,11 +309,97 @@ def cli_page() -> str:
     return CLI + "\n".join(lines).rstrip() + "\n"
 
 
+INDICATORS = f"""\
+# Indicators
+
+{NOTE}
+
+`alphintra.indicators` has all functions of TA-Lib under TA-Lib's names, and some that it lacks
+(marked with +). Each is computed over arrays or bar by bar, with the same bits either way:
+
+```python
+from alphintra import indicators
+
+indicators.compute("SMA", {{"close": [1.0, 2.0, 3.0]}}, timeperiod=2)["real"]
+line = indicators.stream("SMA", timeperiod=2)
+line.update(close=1.0)
+```
+
+- An input is found under its own name or under the column that it stands for: `real` is the close
+  unless you give something else under `real`. Other columns are ignored.
+- Only the beginning of an input may be NaN, as that of another indicator is; a gap or an infinity
+  further on is refused with its row.
+- An output is NaN until it has a value. The warm-up is how many bars that takes, with the defaults.
+- ↺: the value goes on depending on where the series began (exponential averages, running sums).
+  Give it several times its period before you rely on it; the recursion check shows how much it
+  matters.
+- Nothing looks ahead. So there is no ZigZag, whose last leg is drawn again with each bar, and no
+  lagging span of Ichimoku, which is a later bar's close. A fractal stands at the bar that confirms
+  it.
+
+Other programs may differ, by convention and not by error. TA-Lib begins the two averages of a MACD
+at the same bar, and Wilder's sums of ADX, DX and the directional indicators with one bar less:
+both are forgotten after some periods. OBV begins with the first volume, not with 0. ADXR looks
+`timeperiod - 1` bars back. STOCH and STOCHRSI show the fast line when the slow one is there.
+Bollinger bands and z-scores take the deviation of the population. A candlestick pattern is 100,
+-100 or 0; some also give 80 or 200. `matype` is the name or the number of a moving average.
+
+"""
+
+
+def indicators_page() -> str:
+    from alphintra.indicators import IndicatorInfo, ParameterInfo, catalogue
+
+    def shown(parameter: ParameterInfo) -> str:
+        default = f"{parameter.default:g}"
+        if parameter.choices:
+            return f"`{parameter.name}` = {parameter.choices[int(parameter.default)]}"
+        low, high = parameter.minimum, parameter.maximum
+        bounds = f"{low:g} … {high:g}" if low is not None and high is not None else ""
+        if low is not None and high is None:
+            bounds = f"≥ {low:g}"
+        return f"`{parameter.name}` = {default}" + (f" ({bounds})" if bounds else "")
+
+    def row(info: IndicatorInfo) -> str:
+        marks = "" if info.source == "TA-Lib" else " +"
+        title = paragraph(f"{info.title}{' ↺' if info.recursive else ''}. {info.note}").rstrip(". ")
+        outputs = ", ".join(f"`{output.name}` {output.shape}" for output in info.outputs)
+        cells = (
+            f"`{info.name}`{marks}",
+            title,
+            ", ".join(
+                f"`{source.name}`" + (f" ({source.column})" if source.name != source.column else "")
+                for source in info.inputs
+            ),
+            ", ".join(map(shown, info.parameters)),
+            outputs,
+            "price" if info.overlay else "own",
+            str(info.warm_up()),
+        )
+        return f"| {' | '.join(cells)} |"
+
+    every = list(catalogue().values())
+    averages = next(p.choices for p in catalogue()["MA"].parameters if p.choices)
+    numbered = ", ".join(f"{number} {name}" for number, name in enumerate(averages))
+    lines = [f"Moving averages: {numbered}.", ""]
+    for group in sorted({info.group for info in every}):
+        lines += [
+            f"## {group}",
+            "",
+            "| name | what it is | inputs | parameters | outputs | pane | warm-up |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *(row(info) for info in every if info.group == group),
+            "",
+        ]
+    return INDICATORS + "\n".join(lines).rstrip() + "\n"
+
+
 PAGES = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "events.md": events_page,
     "cli.md": cli_page,
+    "indicators.md": indicators_page,
 }
 
 

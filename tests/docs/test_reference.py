@@ -17,7 +17,9 @@ ADVICE = "run: ./dev run python docs/generate.py"
 INTERNAL_VARIABLES = {"ALPHINTRA_GATE_FD", "ALPHINTRA_READY_FD"}
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md", "events.md", "cli.md"])
+@pytest.mark.parametrize(
+    "name", ["settings.md", "errors.md", "events.md", "cli.md", "indicators.md"]
+)
 def test_the_reference_is_what_the_code_says(name: str, generate: ModuleType) -> None:
 
     written = (ROOT / "docs" / "reference" / name).read_text()

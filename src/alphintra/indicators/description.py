@@ -65,12 +65,10 @@ class ParameterInfo:
             )
         low, high = self.minimum, self.maximum
         if (low is not None and number < low) or (high is not None and number > high):
-            bounds = " and ".join(
-                [f"at least {low:g}"] * (low is not None)
-                + [f"at most {high:g}"] * (high is not None)
-            )
+            bounds = [f"at least {low:g}"] if low is not None else []
+            bounds += [f"at most {high:g}"] if high is not None else []
             raise IndicatorParameterInvalid(
-                f"{indicator}: {self.name} is {number:g}, but has to be {bounds}",
+                f"{indicator}: {self.name} is {number:g}, but has to be {' and '.join(bounds)}",
                 indicator=indicator,
                 parameter=self.name,
             )
