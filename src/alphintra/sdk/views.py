@@ -47,8 +47,7 @@ class _Event:
 
     def _kind(self) -> type[Self]:
         """Return the public class, whose attributes are all filled."""
-        kind = type(self)
-        return kind if kind.__slots__ else kind.__bases__[0]
+        return next(kind for kind in (Bar, Quote, Trade) if isinstance(self, kind))  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         kind = self._kind()
