@@ -94,11 +94,13 @@ class Table:
 
     `fields` gives the position of each known field in a row. `rows` yields the number of the row
     in the file (the first data row is 1) and its cells, or `None` for a row that has another
-    number of them.
+    number of them. `names` are the columns' own names, `above` is the text above the header.
     """
 
     kind: Kind
     fields: dict[str, int]
+    names: tuple[str, ...]
+    above: str = ""
     sample: list[Row]
     rows: Iterator[tuple[int, Row | None, str]]
 
@@ -169,13 +171,13 @@ def _not_recognised(names: Sequence[str]) -> ColumnsNotRecognised:
 
 
 def _open_csv(path: Path, *, columns: Sequence[str], base: str) -> Table:
-    lines = _csv_lines(path)
+    lines = csv_lines(path)
     head = list(islice(lines, HEADER_LINES_MAX))
     if not head:
         raise FileNotReadable(f"{path.name} has no rows")
     found = find_fields(columns, base) if columns else None
     body = head
-    width = len(columns)
+    names, above = list(columns), ""
     if columns:
         if found is None:
             raise _not_recognised(columns)
@@ -184,22 +186,30 @@ def _open_csv(path: Path, *, columns: Sequence[str], base: str) -> Table:
     else:
         for at, (cells, _) in enumerate(head):
             if (found := find_fields(cells, base)) is not None:
-                body, width = head[at + 1 :], len(cells)
+                body, names = head[at + 1 :], cells
+                above = "\n".join(raw for _, raw in head[:at])
                 break
     if found is None:
         raise _not_recognised(head[0][0])
     kind, fields = found
-    rows = _number(chain(body, lines), width=width)
+    rows = _number(chain(body, lines), width=len(names))
     ahead = list(islice(rows, SAMPLE_ROWS))
     return Table(
         kind=kind,
         fields=fields,
+        names=tuple(names),
+        above=above,
         sample=[row for _, row, _ in ahead if row is not None],
         rows=chain(ahead, rows),
     )
 
 
-def _csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
+def csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
+    """Yield the cells and the text of each line of a CSV file that is not empty.
+
+    Raises:
+        FileNotReadable, FileTooLarge: it is no text, or beyond a bound.
+    """
     csv.field_size_limit(CELL_LENGTH_MAX)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -271,6 +281,7 @@ def _open_parquet(path: Path, *, columns: Sequence[str], base: str) -> Table:
     return Table(
         kind=kind,
         fields=fields,
+        names=tuple(names),
         sample=[row for _, row, _ in ahead if row is not None],
         rows=chain(ahead, rows),
     )

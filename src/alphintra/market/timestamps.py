@@ -63,7 +63,7 @@ class TimeReader:
     def __init__(
         self, samples: Sequence[Cell], *, timezone: str, date_format: str, is_label: bool
     ) -> None:
-        self._zone = _zone(timezone) if timezone else None
+        self._zone = check_zone(timezone) if timezone else None
         self._is_label = is_label
         self._parse = _find_form([one for one in samples if one not in {None, ""}], date_format)
         if self._zone is None and not is_label:
@@ -106,7 +106,12 @@ class TimeReader:
                 )
 
 
-def _zone(name: str) -> tzinfo:
+def check_zone(name: str) -> tzinfo:
+    """Return the time zone of that name.
+
+    Raises:
+        UnknownTimezone: there is none.
+    """
     if name == "UTC":
         return UTC
     try:
