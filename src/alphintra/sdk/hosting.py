@@ -52,39 +52,46 @@ class Terms:
 
 
 class Order:
-    """An order that a strategy has given; its `status` follows what happens to it."""
+    """An order that a strategy has given, and how it stands."""
 
-    __slots__ = ("_host", "average_price", "filled", "id", "is_buy", "status", "symbol", "tag")
+    __slots__ = ("_host", "id", "is_buy", "symbol", "tag")
 
-    def __init__(self, host: "Host", order_id: int | str, symbol: str, is_buy: bool, tag: str):
+    def __init__(
+        self, host: "Host", order_id: int | str, symbol: str, is_buy: bool, tag: str
+    ) -> None:
         self._host = host
         self.id = order_id
         self.symbol = symbol
-        self.is_buy = is_buy
+        self.is_buy = is_buy  #: of a target weight: whether that is above what was held
         self.tag = tag
-        self.status = Status.OPEN
-        self.filled = 0.0  #: how much of it has traded
-        self.average_price = 0.0  #: at which price, on average
+
+    @property
+    def status(self) -> Status:
+        """How it stands."""
+        return self._host.state_of(self)[0]
 
     @property
     def is_open(self) -> bool:
         """Whether it can still fill."""
         return self.status is Status.OPEN
 
+    @property
+    def filled(self) -> float:
+        """How much of it has traded, in units."""
+        return self._host.state_of(self)[1]
+
+    @property
+    def average_price(self) -> float:
+        """At which price it has traded, on average; NaN before the first fill."""
+        return self._host.state_of(self)[2]
+
     def cancel(self) -> None:
         """Take back what has not filled."""
         if self.is_open:
             self._host.cancel(self)
 
-    def take(self, quantity: float, price: float) -> None:
-        """Book a fill."""
-        value = self.average_price * self.filled + price * quantity
-        self.filled += quantity
-        self.average_price = value / self.filled
-
     def __repr__(self) -> str:
-        side = "buy" if self.is_buy else "sell"
-        return f"Order({self.id}: {side} {self.symbol}, {self.status})"
+        return f"Order({self.id}: {'buy' if self.is_buy else 'sell'} {self.symbol}, {self.status})"
 
 
 class Host(Protocol):
@@ -102,6 +109,9 @@ class Host(Protocol):
 
     def cancel(self, order: Order) -> None:
         """Take back an order."""
+
+    def state_of(self, order: Order) -> tuple[Status, float, float]:
+        """Return an order's status, how much of it has filled, and at which average price."""
 
     def open_orders(self, symbol: int) -> list[Order]:
         """Return the orders of a symbol that can still fill, oldest first."""

@@ -68,9 +68,9 @@ class Stepper:
             if kind in HOOKS and _overrides(strategy, HOOKS[kind][0])
         ]
         self.calls = _rows_of(feed, kinds)
-        self._lines = _eager(lines, names)
-        self._line_columns = [line.over_rows() for line in self._lines]
-        for line in self._lines:
+        self.set_lines = _eager(lines, names)
+        self._line_columns = [line.over_rows() for line in self.set_lines]
+        for line in self.set_lines:
             line.__class__ = Line  # its `now` is set from here on
         self._with_symbol = "symbol" in names and len(feed.symbols) > 1
         self._columns = {
@@ -78,11 +78,11 @@ class Stepper:
             for kind in kinds
         }
         self._mixed = len(kinds) > 1
-        self._loop = _bound_loop(strategy, feed, stirred, self._shape(), self._lines)
+        self._loop = _bound_loop(strategy, feed, stirred, self._shape(), self.set_lines)
 
     def _shape(self) -> "Shape":
         columns = tuple((kind, tuple(names)) for kind, names in self._columns.items())
-        return columns, len(self._lines), self._with_symbol
+        return columns, len(self.set_lines), self._with_symbol
 
     def prepare(self, first: int, last: int) -> Iterator[Any]:
         """Return the values of the calls from `first` to before `last`, for `run`."""

@@ -1,0 +1,62 @@
+"""Errors of a strategy, told with the place in its code and the time it had reached."""
+
+import inspect
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import alphintra
+from alphintra.sdk.errors import RunCancelled, StrategyFailed, StrategyOutOfTime
+from alphintra.sdk.feed import Feed
+from alphintra.sdk.strategy import Strategy
+from alphintra.sdk.views import moment
+
+_PRODUCT = Path(alphintra.__file__).parent
+
+
+@contextmanager
+def blamed(strategy: Strategy, feed: Feed) -> Iterator[None]:
+    """Turn what a strategy raises into an error that names file, line, hook, time and symbol.
+
+    Raises:
+        StrategyFailed: the strategy raised.
+    """
+    try:
+        yield
+    except RunCancelled:
+        raise
+    except StrategyOutOfTime as error:
+        place = _place(error.__cause__ or error, strategy)
+        raise StrategyOutOfTime(f"{_where(place, feed)}: {error.detail}") from error
+    except Exception as error:
+        place = _place(error, strategy)
+        raise StrategyFailed(
+            f"{_where(place, feed)}: {type(error).__name__}: {error}",
+            file=place[0],
+            line=place[1],
+            time=moment(feed.now_ns).isoformat(),
+        ) from error
+
+
+def _where(place: tuple[str, int | None, str], feed: Feed) -> str:
+    file, line, function = place
+    where = f"{file}, line {line}, in {function}"
+    if feed.row < 0:
+        return where
+    symbol = feed.symbols[feed.symbol_at_hand]
+    return f"{where}, at {moment(feed.now_ns):%Y-%m-%dT%H:%M:%SZ} on {symbol}"
+
+
+def _place(error: BaseException, strategy: Strategy) -> tuple[str, int | None, str]:
+    """Return the innermost frame of the user's code: of the strategy's file, else of any other."""
+    frames = traceback.extract_tb(error.__traceback__)
+    try:
+        own = inspect.getfile(type(strategy))
+    except (OSError, TypeError):  # typed into a prompt
+        own = ""
+    theirs = [frame for frame in frames if frame.filename == own]
+    if not theirs:
+        theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PRODUCT)]
+    last = (theirs or list(frames))[-1]
+    return last.filename, last.lineno, last.name
