@@ -28,6 +28,7 @@ from alphintra.trading.commands import (
 )
 from alphintra.trading.desk import Desk
 from alphintra.trading.errors import StoreFailed
+from alphintra.trading.journal import Record
 from alphintra.trading.paper import PaperRules, PaperVenue
 from alphintra.trading.prices import Prices
 from alphintra.trading.state import Account
@@ -163,7 +164,7 @@ class Simulation:
                 self._around = self._surroundings()
             self._store = SimulatedStore(self._rows, self._plan)
             self._venue = RepeatingVenue(self._rng)
-            self._desk = Desk(self._store, self._around, self._venue)
+            self._desk = Desk(self._store, self._around, self._venue, record=self._record())
             self._desk._book = WatchedBook(self._around)
             try:
                 await self._desk.load()
@@ -172,6 +173,10 @@ class Simulation:
                 continue
             self._work = asyncio.create_task(self._desk.work())
             return
+
+    def _record(self) -> Record | None:
+        """Where the incarnation that is about to begin notes what its venue is told."""
+        return None
 
     def _plan(self, _: str) -> tuple[Fault, int, int]:
         rng, chances = self._rng, self._chances

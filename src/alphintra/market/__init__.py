@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alphintra.market.board import LatestQuote, QuoteBoard
     from alphintra.market.datasets import read_bars, read_quotes, read_series, read_trades
     from alphintra.market.feed import run_market
-    from alphintra.market.history import Candle
+    from alphintra.market.history import Candle, stored_ticks
     from alphintra.market.history_role import run_history
     from alphintra.market.importing import ImportResult, import_file
     from alphintra.market.instruments import load_instrument, load_instruments, save_instrument
@@ -37,7 +37,7 @@ _HOMES: Final = {
     "board": ("LatestQuote", "QuoteBoard"),
     "datasets": ("read_bars", "read_quotes", "read_series", "read_trades"),
     "feed": ("run_market",),
-    "history": ("Candle",),
+    "history": ("Candle", "stored_ticks"),
     "history_role": ("run_history",),
     "importing": ("ImportResult", "import_file"),
     "instruments": ("load_instrument", "load_instruments", "save_instrument"),
@@ -100,4 +100,5 @@ __all__ = [
     "seed_demo",
     "seed_instruments",
     "sessions_between",
+    "stored_ticks",
 ]

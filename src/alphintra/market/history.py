@@ -7,14 +7,15 @@ that divides it. A page reads no more rows than it needs, however long the histo
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra.core.clock import to_datetime, to_ns
-from alphintra.core.market_data import Timeframe
+from alphintra.core.market_data import Quote, Timeframe, Trade
+from alphintra.core.money import ZERO
 from alphintra.market.models import CandleRow, QuarantineRow, TickRow
 from alphintra.market.timeframes import FIXED_S, bucket_end_ns, bucket_start_ns, finer, ratio_max
 
@@ -98,6 +99,46 @@ async def trades(
     order = [column.desc() for column in columns] if newest_first else list(columns)
     rows = (await session.scalars(statement.order_by(*order).limit(limit + 1))).all()
     return Found(list(rows[:limit]), has_more=len(rows) > limit)
+
+
+async def stored_ticks(
+    session: AsyncSession,
+    symbol: str,
+    source: str,
+    first_at: datetime,
+    last_at: datetime,
+    *,
+    limit: int,
+) -> list[Quote | Trade]:
+    """Return what is stored of one source between two moments, both included, in time order.
+
+    Times are those of the store: whole microseconds.
+    """
+    row = TickRow
+    columns = (row.at, row.kind, row.bid, row.ask, row.bid_size, row.ask_size)
+    rows = await session.execute(
+        select(*columns, row.price, row.size, row.side)
+        .where(
+            TickRow.symbol == symbol,
+            TickRow.source == source,
+            TickRow.at >= first_at,
+            TickRow.at <= last_at,
+        )
+        .order_by(TickRow.at, TickRow.ordinal)
+        .limit(limit)
+    )
+    found: list[Quote | Trade] = []
+    for at, kind, bid, ask, bid_size, ask_size, price, size, side in rows:
+        ts_ns = to_ns(at)
+        if kind == "Q":
+            found.append(Quote(ts_ns, bid or ZERO, ask or ZERO, bid_size, ask_size))
+        else:
+            found.append(Trade(ts_ns, price or ZERO, size or ZERO, _aggressor(side)))
+    return found
+
+
+def _aggressor(side: str | None) -> Literal["BUY", "SELL"] | None:
+    return "BUY" if side == "BUY" else "SELL" if side == "SELL" else None
 
 
 async def quarantined(

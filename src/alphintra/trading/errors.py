@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from alphintra.core.errors import BadRequest, NotFound, Problem, Unavailable
+from alphintra.core.errors import BadRequest, Conflict, NotFound, Problem, Unavailable
 
 
 class StoreFailed(Exception):
@@ -47,3 +47,21 @@ class StrategyMissing(BadRequest):
     """A kill switch with scope STRATEGY names the strategy. Add strategy_id."""
 
     code = "strategy_missing"
+
+
+class NoSuchAccount(NotFound):
+    """There is no such account, or it is not yours."""
+
+    code = "no_such_account"
+
+
+class DayNotBegun(BadRequest):
+    """That day has not begun. Name today or a day before it."""
+
+    code = "day_not_begun"
+
+
+class DayTooLarge(Conflict):
+    """The day has more orders or market events than one check reads."""
+
+    code = "day_too_large"

@@ -1,5 +1,6 @@
 """The HTTP face of trading."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
@@ -18,9 +19,11 @@ from alphintra.platform.http import Cursor, Limit, Page, ProblemDocument
 from alphintra.platform.security import Permission, Principal, requires
 from alphintra.platform.services import Services
 from alphintra.trading import kill_switches, schemas, views
+from alphintra.trading.book import account_id_of
 from alphintra.trading.commands import StopLoss, TakeProfit, Terms
-from alphintra.trading.errors import NoSuchPosition, StrategyMissing
+from alphintra.trading.errors import NoSuchAccount, NoSuchPosition, StrategyMissing
 from alphintra.trading.limits import Limits
+from alphintra.trading.parity_loading import check_day, report_json
 from alphintra.trading.service import (
     CLOSED_STATUSES,
     OPEN_STATUSES,
@@ -356,6 +359,30 @@ async def show_equity_curve(
     return Page[schemas.EquityPoint](
         items=[schemas.EquityPoint.model_validate(point) for point in points], next=following
     )
+
+
+@router.get("/portfolio/parity", responses=_PROBLEMS)
+async def show_parity(
+    principal: PortfolioRead,
+    request: Request,
+    day: Annotated[date, Query(description="a day in UTC")],
+    account_id: Annotated[
+        UUID | None, Query(description="default: your own; others need users:read")
+    ] = None,
+) -> schemas.ParityView:
+    """Replay a day through the simulator and compare it with what was booked."""
+    own = account_id_of(principal.user_id)
+    if account_id not in {None, own} and Permission.USERS_READ not in principal.permissions:
+        raise NoSuchAccount("there is no such account")
+    services = cast(Services, request.app.state.services)
+    report = await check_day(
+        services.database,
+        services.clock,
+        account_id=account_id or own,
+        day=day,
+        tick_days=services.settings.tick_retention_days,
+    )
+    return schemas.ParityView.model_validate(report_json(report))
 
 
 @router.post("/signals", status_code=202, responses=_PROBLEMS)

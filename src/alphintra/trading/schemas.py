@@ -1,6 +1,6 @@
 """What trading speaks over HTTP."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -303,3 +303,80 @@ class SignalRequest(Schema):
 class SignalView(Schema):
     signal_id: UUID
     status: Literal["PUBLISHED"]
+
+
+class FillAmounts(Schema):
+    """The figures of a fill."""
+
+    quantity: DecimalString
+    price: DecimalString
+    fee: DecimalString
+    liquidity: str
+
+
+ParityCause = Literal["data", "latency", "fill", "fee", "rounding"]
+
+
+class FillPairView(Schema):
+    """A booked fill and its replay; without a `cause` they are identical."""
+
+    trade_id: UUID
+    order_id: UUID
+    symbol: str
+    at: AwareDatetime
+    booked: FillAmounts | None
+    replayed: FillAmounts | None
+    event: str
+    cause: ParityCause | None
+    detail: str
+
+
+class OrderDifferenceView(Schema):
+    """An order's trigger or end at the venue that the replay has otherwise."""
+
+    order_id: UUID
+    symbol: str
+    what: str
+    booked: str | None
+    replayed: str | None
+    cause: ParityCause
+    detail: str
+
+
+class MarketCheckView(Schema):
+    """How what the venue saw of a source compares with what is stored of it."""
+
+    symbol: str
+    source: str
+    events: int
+    is_stored: bool
+    missing: int
+    different: int
+    late: int
+    unseen: int
+
+
+class LatencyView(Schema):
+    """How long instructions were on their way; `fills_changed` would be others without that."""
+
+    instructions: int
+    median_ms: float
+    max_ms: float
+    fills_changed: int
+
+
+class ParityView(Schema):
+    """One account's day, booked and replayed."""
+
+    account_id: UUID
+    day: date
+    is_identical: bool
+    orders: int
+    fills: int
+    outcomes: int
+    void: int
+    pairs: list[FillPairView]
+    order_differences: list[OrderDifferenceView]
+    market: list[MarketCheckView]
+    latency: LatencyView
+    notes: list[str]
