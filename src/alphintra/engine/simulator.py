@@ -67,7 +67,7 @@ class MarketSimulator:
         Raises:
             ValueError: terms that the kind does not allow, or numbers out of range.
         """
-        _check_terms(
+        check_terms(
             kind,
             lots=lots,
             limit_price_ticks=limit_price_ticks,
@@ -108,7 +108,7 @@ class MarketSimulator:
         Raises:
             ValueError: as `submit`.
         """
-        _check_terms(
+        check_terms(
             kind,
             lots=remaining_lots,
             limit_price_ticks=limit_price_ticks,
@@ -146,7 +146,7 @@ class MarketSimulator:
         Raises:
             ValueError: as `submit`.
         """
-        _check_terms(
+        check_terms(
             kind,
             lots=lots,
             limit_price_ticks=limit_price_ticks,
@@ -240,7 +240,7 @@ _LIMITED: Final = frozenset({Kind.LIMIT, Kind.STOP_LIMIT})
 _STOPPED: Final = frozenset({Kind.STOP, Kind.STOP_LIMIT})
 
 
-def _check_terms(
+def check_terms(
     kind: Kind,
     *,
     lots: int,
@@ -249,6 +249,11 @@ def _check_terms(
     trail_ticks: int,
     trail_bps: int,
 ) -> None:
+    """Refuse terms that the kind does not allow.
+
+    Raises:
+        ValueError: which ones and why.
+    """
     if not 0 < lots < MAGNITUDE_LIMIT:
         raise ValueError(f"{lots} lots is not a positive quantity below 2^60")
     if (limit_price_ticks != NO_PRICE) != (kind in _LIMITED):

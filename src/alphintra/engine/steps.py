@@ -5,6 +5,8 @@ order in which it happened. docs/concepts/fills.md says what each of them means.
 and quantities below `MAGNITUDE_LIMIT`; `simulator.MarketSimulator` checks it.
 """
 
+from enum import IntEnum
+
 from alphintra.engine.chain import (
     cancel_slot,
     expire_orders,
@@ -43,6 +45,14 @@ from alphintra.engine.matching import (
 )
 
 
+class Amended(IntEnum):
+    """What became of an order with other terms."""
+
+    REFUSED = 0  #: it stays as it was
+    STAYS = 1  #: in its place
+    ARRIVES = 2  #: anew, and has to meet the market
+
+
 @compiled
 def _arrive(book: Book, slot: int, ts_ns: int) -> None:
     """Let one order meet what the last quote still offers, if any quote is known."""
@@ -60,7 +70,7 @@ def _arrive(book: Book, slot: int, ts_ns: int) -> None:
 
 
 @compiled
-def _enter(
+def enter(
     book: Book,
     side: int,
     kind: int,
@@ -126,7 +136,7 @@ def submit(
         The handle, or `NO_HANDLE` when the book is full (see `layout.grown`).
     """
     book.state[0]["events"] = 0
-    slot = _enter(
+    slot = enter(
         book, side, kind, lots, limit_price_ticks, stop_price_ticks, trail_ticks, trail_bps,
         lifetime, post_only, expires_ns, ts_ns,
     )  # fmt: skip
@@ -166,7 +176,7 @@ def restore(
     The others are those of `submit`, `lots` what remains.
     """
     book.state[0]["events"] = 0
-    slot = _enter(
+    slot = enter(
         book, side, kind, lots, limit_price_ticks, stop_price_ticks, trail_ticks, trail_bps,
         lifetime, post_only, expires_ns, accepted_ns,
     )  # fmt: skip
@@ -219,11 +229,35 @@ def modify(
 
     The others are those of `submit`; all of them are set.
     """
-    state = book.state[0]
-    state["events"] = 0
+    book.state[0]["events"] = 0
     slot = find(book, handle)
     if slot == NO_SLOT:
         return Outcome.NOT_FOUND
+    amended = amend(
+        book, slot, lots, limit_price_ticks, stop_price_ticks, trail_ticks, trail_bps, expires_ns,
+        ts_ns,
+    )  # fmt: skip
+    if amended == Amended.REFUSED:
+        return Outcome.POST_ONLY_WOULD_TAKE
+    if amended == Amended.ARRIVES:
+        _arrive(book, slot, ts_ns)
+    return Outcome.DONE
+
+
+@compiled
+def amend(
+    book: Book,
+    slot: int,
+    lots: int,
+    limit_price_ticks: int,
+    stop_price_ticks: int,
+    trail_ticks: int,
+    trail_bps: int,
+    expires_ns: int,
+    ts_ns: int,
+) -> int:
+    """Set the terms of the order in a slot, as `modify`; return an `Amended`."""
+    state = book.state[0]
     order = book.orders[slot]
     relimited = limit_price_ticks != order["limit_price_ticks"]
     trails = order["kind"] == Kind.TRAILING_STOP
@@ -236,7 +270,7 @@ def modify(
         opposite = book.sides[order["side"]]["opposite_price_ticks"]
         room = sign_of(order["side"]) * (limit_price_ticks - opposite)
         if opposite != NO_PRICE and room >= 0:
-            return Outcome.POST_ONLY_WOULD_TAKE
+            return Amended.REFUSED
     arrives = relimited or restopped or lots > order["remaining_lots"]
     order["remaining_lots"] = lots
     order["limit_price_ticks"] = limit_price_ticks
@@ -249,13 +283,12 @@ def modify(
         place_behind_mark(order)
     if not arrives:
         fence_in(book, slot)
-        return Outcome.DONE
+        return Amended.STAYS
     order["accepted_ns"] = max(ts_ns, order["accepted_ns"])
     if relimited:
         order["fresh"] = 1
     move_to_end(book, slot)
-    _arrive(book, slot, ts_ns)
-    return Outcome.DONE
+    return Amended.ARRIVES
 
 
 @compiled

@@ -1,0 +1,280 @@
+"""Moving along the tape, to the next row at which something may happen. Compiled."""
+
+from math import isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alphintra.engine.chain import is_quiet
+from alphintra.engine.compile import compiled
+from alphintra.engine.layout import NEVER_NS, NO_PRICE, Side
+from alphintra.engine.portfolio.dealing import DAY_NS
+from alphintra.engine.portfolio.happenings import act, charge_interest, liquidate
+from alphintra.engine.portfolio.money import book_of, scanned_shortfall
+from alphintra.engine.portfolio.records import NO_ORDER, Desk
+from alphintra.engine.portfolio.requests import answer, is_due, submit
+from alphintra.engine.portfolio.rows import (
+    last_price,
+    mark_before,
+    on_bar,
+    on_quote,
+    on_trade,
+    set_quote,
+)
+from alphintra.engine.portfolio.tape import RowKind
+
+#: What `process` returns when the journal has to grow first.
+NO_ROOM_IN_JOURNAL = -4
+#: A row, a request or the end of a group writes no more rows than this for each open order.
+_ROWS_PER_ORDER = 8
+_ROWS_AT_LEAST = 16
+
+
+@compiled
+def _has_room(desk: Desk) -> bool:
+    """Say that whatever comes next fits into the journal."""
+    head = desk.head[0]
+    live = desk.slots.shape[1] + 2 * len(desk.symbols)
+    return bool(len(desk.journal) - head["journal"] >= _ROWS_AT_LEAST + _ROWS_PER_ORDER * live)
+
+
+@compiled
+def group_end(desk: Desk, row: int) -> int:
+    """Return the row behind the group that `row` belongs to."""
+    cells = desk.cells
+    end = row + 1
+    is_action = cells[3, row] == RowKind.ACTION
+    while (
+        end < cells.shape[1]
+        and cells[0, end] == cells[0, row]
+        and (cells[3, end] == RowKind.ACTION) == is_action
+    ):
+        end += 1
+    return end
+
+
+@compiled
+def is_idle(desk: Desk, row: int) -> bool:
+    """Say that no order of the row's symbol cares about it."""
+    cells = desk.cells
+    number = cells[2, row]
+    state = desk.states[number, 0]
+    if state["open_orders"] == 0:
+        return True
+    if state["restless"] != 0 or state["expires_fence_ns"] <= cells[1, row]:
+        return False
+    book = book_of(desk, number)
+    kind = cells[3, row]
+    if kind == RowKind.BAR:
+        low, high = cells[6, row], cells[5, row]
+        return is_quiet(book, Side.BUY, low, high) and is_quiet(book, Side.SELL, low, high)
+    if kind == RowKind.QUOTE:
+        bid, ask = cells[4, row], cells[5, row]
+        return (ask == NO_PRICE or is_quiet(book, Side.BUY, ask, ask)) and (
+            bid == NO_PRICE or is_quiet(book, Side.SELL, bid, bid)
+        )
+    price = cells[4, row]
+    return is_quiet(book, Side.BUY, price, price) and is_quiet(book, Side.SELL, price, price)
+
+
+@compiled
+def is_endangered(desk: Desk) -> bool:
+    """Say that falling marks could bring the account below its maintenance margin."""
+    head = desk.head[0]
+    if not head["liquidates"]:
+        return False
+    if head["shorts"] > 0:
+        return True
+    if head["geared"]:
+        for number in range(len(desk.symbols)):
+            if desk.symbols[number]["position"] != 0:
+                return True
+    return False
+
+
+@compiled
+def next_stop(desk: Desk, limit_row: int) -> int:
+    """Return the first row at or behind the cursor at which anything may happen, or `limit_row`."""
+    head = desk.head[0]
+    cells = desk.cells
+    row = head["cursor"]
+    group = row
+    arrives_ns = NEVER_NS
+    if head["asked"] < head["requests"]:
+        arrives_ns = desk.requests[head["asked"]]["arrives_ns"]
+    endangered = is_endangered(desk)
+    if endangered:
+        desk.symbols["scanned_mark"][:] = desk.symbols["mark"]
+    accrues = head["shorts"] > 0 and head["borrows"]
+    while row < limit_row:
+        if cells[0, row] != cells[0, group] or cells[3, row] == RowKind.ACTION:
+            if endangered and row > group and scanned_shortfall(desk):
+                return group
+            group = row
+        if (
+            cells[3, row] == RowKind.ACTION
+            or arrives_ns <= cells[0, row]
+            or (accrues and cells[0, row] // DAY_NS > head["borrow_day"])
+            or not is_idle(desk, row)
+        ):
+            return group
+        if endangered:
+            symbol = desk.symbols[cells[2, row]]
+            symbol["scanned_mark"] = last_price(
+                desk, cells[2, row], row, cells[3, row], symbol["scanned_mark"]
+            )
+        row += 1
+    if endangered and row > group and scanned_shortfall(desk):
+        return group
+    return limit_row
+
+
+@compiled
+def advance(desk: Desk, row: int) -> None:
+    """Move the cursor over idle rows: positions count at what these leave behind."""
+    head = desk.head[0]
+    cells = desk.cells
+    if row <= head["cursor"]:
+        return
+    first = head["cursor"]
+    if len(desk.symbols) == 1 and not head["quotes"] and cells[3, row - 1] != RowKind.ACTION:
+        first = row - 1  # what it leaves behind hides all before it
+    for index in range(first, row):
+        leave_behind(desk, index)
+    head["cursor"] = row
+    head["now_ns"] = cells[0, row - 1]
+
+
+@compiled
+def leave_behind(desk: Desk, row: int) -> None:
+    """Set what a row leaves behind when nothing happens at it."""
+    number, kind = desk.cells[2, row], desk.cells[3, row]
+    if kind == RowKind.ACTION:
+        return
+    symbol = desk.symbols[number]
+    if kind == RowKind.QUOTE:
+        set_quote(desk, number, row)
+    symbol["mark"] = last_price(desk, number, row, kind, symbol["mark"])
+
+
+@compiled
+def process(desk: Desk) -> int:
+    """Let the group at the cursor happen and move behind it.
+
+    Returns:
+        The new cursor, or `NO_ROOM_IN_JOURNAL`: call again when it has grown.
+    """
+    head = desk.head[0]
+    cells = desk.cells
+    if head["cursor"] >= cells.shape[1]:
+        return head["cursor"]
+    if head["stage"] == 0:
+        head["group_end"] = group_end(desk, head["cursor"])
+        head["row"] = head["cursor"]
+        head["stage"] = 1
+    first, end = head["cursor"], head["group_end"]
+    if head["stage"] == 1:
+        opened_ns = cells[1, first]
+        for row in range(first + 1, end):
+            opened_ns = max(opened_ns, cells[1, row])
+        while is_due(desk, opened_ns):
+            if not _has_room(desk):
+                return NO_ROOM_IN_JOURNAL
+            answer(desk)
+        if not _has_room(desk):
+            return NO_ROOM_IN_JOURNAL
+        if cells[3, first] != RowKind.ACTION:
+            if head["shorts"] > 0 and head["borrows"]:
+                charge_interest(desk, cells[0, first])
+            for row in range(first, end):
+                mark_before(desk, cells[2, row], row, cells[3, row])
+        head["stage"] = 2
+    while head["stage"] == 2 and head["row"] < end:
+        if not _has_room(desk):
+            return NO_ROOM_IN_JOURNAL
+        _happen(desk, head["row"])
+        head["row"] += 1
+    head["stage"] = 3
+    if not _has_room(desk):
+        return NO_ROOM_IN_JOURNAL
+    head["row"] = end - 1
+    return _end_group(desk, first, end)
+
+
+@compiled
+def _happen(desk: Desk, row: int) -> None:
+    number, kind = desk.cells[2, row], desk.cells[3, row]
+    if kind == RowKind.ACTION:
+        act(desk, number, row)
+    elif desk.symbols[number]["delisted"]:
+        return
+    elif kind == RowKind.BAR:
+        on_bar(desk, number, row)
+    elif kind == RowKind.QUOTE:
+        on_quote(desk, number, row)
+    else:
+        on_trade(desk, number, row)
+
+
+@compiled
+def _end_group(desk: Desk, first: int, end: int) -> int:
+    """Positions count at what the rows leave behind; requests that came meanwhile are taken."""
+    head = desk.head[0]
+    ts_ns = desk.cells[0, first]
+    if desk.cells[3, first] != RowKind.ACTION:
+        for row in range(first, end):
+            number, kind = desk.cells[2, row], desk.cells[3, row]
+            symbol = desk.symbols[number]
+            symbol["mark"] = last_price(desk, number, row, kind, symbol["mark"])
+        if is_endangered(desk):
+            liquidate(desk, ts_ns)
+    while is_due(desk, ts_ns):
+        if not _has_room(desk):
+            return NO_ROOM_IN_JOURNAL
+        answer(desk)
+    head["stage"] = 0
+    head["cursor"] = end
+    head["now_ns"] = ts_ns
+    return end
+
+
+@compiled
+def follow_targets(desk: Desk, targets: NDArray[np.float64], lifetime: int) -> int:
+    """Run to the end of the tape, sending an order wherever a row has a target weight.
+
+    Returns:
+        The number of rows, or the negative number of what has to grow before it is called again.
+    """
+    head = desk.head[0]
+    count = desk.cells.shape[1]
+    while head["cursor"] < count or head["decided"] < head["cursor"]:
+        while head["decided"] < head["cursor"]:
+            row = head["decided"]
+            if not isnan(targets[row]):
+                order = submit(
+                    desk, desk.cells[2, row], 0, 0, 0, targets[row], NO_PRICE, NO_PRICE, 0, 0,
+                    lifetime, 0, 0, NEVER_NS, NO_ORDER, NO_ORDER, 0,
+                )  # fmt: skip
+                if order < 0:
+                    return order
+            head["decided"] += 1
+        if head["cursor"] == count:
+            break
+        if head["stage"] == 0:
+            target = head["cursor"]
+            while target < count and isnan(targets[target]):
+                target += 1
+            limit = group_end(desk, target) if target < count else count
+            stop = next_stop(desk, limit)
+            advance(desk, stop)
+            if stop < limit:
+                done = process(desk)
+                if done < 0:
+                    return done
+            elif head["decided"] < target:
+                head["decided"] = min(target, stop)
+        else:
+            done = process(desk)
+            if done < 0:
+                return done
+    return count
