@@ -4,7 +4,7 @@
 exactly nothing is a draw: neither won nor lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,20 +79,20 @@ def cost_figures(fills: Rows, *, mean_equity: float, span_ns: int) -> dict[str, 
     }
 
 
-def breakdown(trades: Rows, label_of: Callable[[Any], str]) -> list[dict[str, Any]]:
+def breakdown(trades: Rows, labels: Sequence[str]) -> list[dict[str, Any]]:
     """Return one row of figures per label, the most profitable first.
 
     Args:
-        label_of: from one trade to the name of its group.
+        labels: the group of each trade.
     """
-    labels = np.array([label_of(trade) for trade in trades], dtype=object)
+    names, groups = np.unique(np.asarray(labels, dtype=np.str_), return_inverse=True)
     rows = []
-    for label in dict.fromkeys(labels.tolist()):
-        group = trades[labels == label]
+    for number, name in enumerate(names.tolist()):
+        group = trades[groups == number]
         figures = trade_figures(group)
         rows.append(
             {
-                "label": label,
+                "label": name,
                 "trades": len(group),
                 "win_rate": figures["win_rate"],
                 "pnl": float(group["pnl"].sum()),

@@ -1,0 +1,95 @@
+"""Reports: one page to look at, a PDF to send, JSON for programs.
+
+`html` of several results is their comparison. Nothing here needs a network, and what a report is
+made of is loaded only when one is asked for.
+"""
+
+import json as _json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alphintra.research.reports.errors import ReportFormatUnknown
+
+if TYPE_CHECKING:
+    from alphintra.research.result import BacktestResult
+    from alphintra.research.search.trials import Trials
+
+__all__ = ["html", "json", "pdf", "search_html", "write_report"]
+
+
+def html(
+    results: "BacktestResult | Sequence[BacktestResult]", *, trials: "Trials | None" = None
+) -> str:
+    """Return a page of one result, or the comparison of several.
+
+    Args:
+        trials: the search that the one result was chosen from.
+    """
+    from alphintra.research.reports.comparison import comparison_page
+    from alphintra.research.reports.run_page import run_page
+    from alphintra.research.result import BacktestResult
+
+    if isinstance(results, BacktestResult):
+        return run_page(results, trials)
+    if len(results) == 1:
+        return run_page(results[0], trials)
+    return comparison_page(results)
+
+
+def json(result: "BacktestResult", *, series: bool = True) -> str:
+    """Return the result as JSON, with the findings of the check-up; no NaN in it.
+
+    Args:
+        series: with the equity curve and the trades; without, only figures.
+    """
+    from alphintra.research.doctor import examine
+
+    document = result.to_dict(series=series)
+    document["findings"] = [finding.to_dict() for finding in examine(result)]
+    return _json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def pdf(result: "BacktestResult") -> bytes:
+    """Return two or more pages to print or to send."""
+    from alphintra.research.reports.document import document
+
+    return document(result)
+
+
+def search_html(trials: "Trials", *, objective: str = "sharpe_ratio", title: str = "Search") -> str:
+    """Return the page of a search: heat maps, all trials, and what luck explains.
+
+    Args:
+        objective: the figure that was searched for, as `Objective.parse` reads it.
+    """
+    from alphintra.research.reports.search_page import search_page
+
+    return search_page(trials, objective=objective, title=title)
+
+
+def write_report(results: "BacktestResult | Sequence[BacktestResult]", path: Path | str) -> Path:
+    """Write a report; the file's ending says in which form. Several results need HTML.
+
+    Raises:
+        ReportFormatUnknown: the ending is none of .html, .pdf, .json, or there are several results
+            and it is not .html.
+    """
+    from alphintra.research.result import BacktestResult
+
+    target = Path(path)
+    several = [results] if isinstance(results, BacktestResult) else list(results)
+    suffix = target.suffix.lower()
+    if suffix in {".html", ".htm"}:
+        target.write_text(html(several), encoding="utf-8")
+    elif suffix in {".pdf", ".json"} and len(several) > 1:
+        raise ReportFormatUnknown("several results are compared on a page: name a file .html")
+    elif suffix == ".pdf":
+        target.write_bytes(pdf(several[0]))
+    elif suffix == ".json":
+        target.write_text(json(several[0]), encoding="utf-8")
+    else:
+        raise ReportFormatUnknown(
+            f"{target.name}: a report ends in .html, .pdf or .json", suffix=suffix
+        )
+    return target
