@@ -33,6 +33,8 @@ _TRADING: Final = frozenset(
         Permission.PORTFOLIO_READ,
         Permission.RISK_WRITE,
         Permission.SIGNALS_WRITE,
+        Permission.DATASETS_READ,
+        Permission.DATASETS_WRITE,
     }
 )
 _STAFF: Final = frozenset({Permission.USERS_READ, Permission.PLATFORM_READ})

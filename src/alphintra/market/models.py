@@ -167,3 +167,40 @@ class HistoricalRequestRow(Base):
     result: Mapped[list[Any] | None] = mapped_column(JSONB)
     created_at: Mapped[Instant]
     finished_at: Mapped[Instant | None]
+
+
+class DatasetRow(Base):
+    """One dataset of an owner (none: the platform's); its file is named by its content.
+
+    `kind` is candles, quotes or trades; `step_ns` the length of candles. `report` is what was found
+    when it was made, `actions` the corporate actions that came with it, `derivation` what was done
+    to `parent_id` to make it.
+    """
+
+    __tablename__ = "datasets"
+    __table_args__ = (
+        Index("ix_datasets_owner_id_created_at", "owner_id", "created_at"),
+        Index("ix_datasets_sha256", "sha256"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID | None]
+    name: Mapped[str]
+    symbols: Mapped[list[Any]] = mapped_column(JSONB)
+    kind: Mapped[str]
+    timeframe: Mapped[str]
+    step_ns: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    first_at: Mapped[Instant]
+    last_at: Mapped[Instant]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    source: Mapped[str]
+    file_name: Mapped[str]
+    adjustment: Mapped[str]
+    report: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    actions: Mapped[list[Any]] = mapped_column(JSONB)
+    parent_id: Mapped[UUID | None]
+    derivation: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_at: Mapped[Instant]

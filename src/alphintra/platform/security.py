@@ -34,6 +34,8 @@ class Permission(StrEnum):
     SIGNALS_WRITE = "signals:write"
     MARKET_READ = "market:read"
     MARKET_WRITE = "market:write"
+    DATASETS_READ = "datasets:read"
+    DATASETS_WRITE = "datasets:write"
     PLATFORM_HALT = "platform:halt"
     PLATFORM_READ = "platform:read"
     USERS_READ = "users:read"

@@ -165,6 +165,13 @@ class Settings(BaseSettings):
         le=36_500,
         description="days that the paper venue's record is kept; `alphintra parity` needs it",
     )
+    objects_url: str = Field(
+        default="",
+        description="file:///folder for the files of datasets; empty: in the data folder",
+    )
+    dataset_quota_mb: int = Field(
+        default=4_096, ge=1, description="room for the datasets of one user, in MiB"
+    )
     feed_seed: int = Field(default=7, description="seed of the market simulator")
     feed_silence_s: float = Field(
         default=15.0,

@@ -204,7 +204,7 @@ def _numbers(cells: Any) -> tuple[Floats, NDArray[np.bool_]]:  # cells, or an Ar
     except (ValueError, TypeError, OverflowError):
         return _numbers_one_by_one(cells)
     # Python reads 1_000 as a number; in a file it is a mistake.
-    if isinstance(cells[0], str) and any("_" in str(cell) for cell in cells):
+    if isinstance(cells[0], str) and "_" in "".join(map(str, cells)):
         return _numbers_one_by_one(cells)
     return values, np.isinf(values)
 

@@ -30,7 +30,7 @@ from alphintra.market.files import (
 )
 
 UNPACKED_BYTES_MAX: Final = 1024**3
-JSON_BYTES_MAX: Final = 48 * 1024**2
+JSON_BYTES_MAX: Final = 12 * 1024**2
 MEMBERS_MAX: Final = 100
 #: Prices as text shrink to a tenth at best; what shrinks more is not prices.
 RATIO_MAX: Final = 100

@@ -9,6 +9,7 @@ import numpy as np
 
 from alphintra.core.errors import Problem
 from alphintra.engine.series import BadSeries, Bars, Quotes, Series, Trades
+from alphintra.market.datasets.actions import Action
 from alphintra.market.datasets.checking import check
 from alphintra.market.datasets.collecting import Raw, collect
 from alphintra.market.datasets.content import Content
@@ -32,19 +33,6 @@ _ADJUSTED: Final = re.compile(r"adj(usted)?[ _.]*close", re.IGNORECASE)
 ACTIONS_MAX: Final = 2_000
 #: What a file is taken to be of when neither it, nor its name, nor the sender says it.
 _UNNAMED: Final = "DATA"
-
-
-class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """A split or a dividend of one symbol.
-
-    `ex_ns` is the first moment without the right; `ratio` counts shares after for each before,
-    `amount` is the dividend per share in the currency of the prices.
-    """
-
-    symbol: str
-    ex_ns: int
-    ratio: float = 0.0
-    amount: float = 0.0
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
