@@ -1,4 +1,4 @@
-"""Ties the sentences of docs/concepts/fills.md to the tests that hold them."""
+"""Ties the sentences of pages in docs/concepts to the tests that hold them."""
 
 import re
 from collections.abc import Callable
@@ -19,9 +19,9 @@ def states(*sentences: str) -> Callable[[_Test], _Test]:
     return mark
 
 
-def written() -> list[str]:
-    """Return the points of the page."""
-    return re.findall(r"^- (.+)$", PAGE.read_text(), re.MULTILINE)
+def written(page: Path = PAGE) -> list[str]:
+    """Return the points of a page."""
+    return re.findall(r"^- (.+)$", page.read_text(), re.MULTILINE)
 
 
 def held(*modules: object) -> list[str]:

@@ -88,7 +88,7 @@ def submit(
     Args:
         side, kind, lifetime: values of `Side`, `Kind` (MARKET or LIMIT), `Lifetime`.
         lots: at least 1.
-        price_ticks: the limit; of a market order it does not matter.
+        price_ticks: the limit; what a market order says is ignored.
         post_only: 1 for a limit order that must not take.
         tag: anything, to know it again.
 
@@ -96,6 +96,8 @@ def submit(
         The id, or `NO_ORDER` when the log is full: the run stops there and says so.
     """
     state = desk.state[0]
+    if kind == Kind.MARKET:
+        price_ticks = NO_PRICE
     order_id = state["orders"]
     if order_id >= len(desk.orders):
         state["short_of_room"] = 1
