@@ -8,6 +8,9 @@ equal share of the money.
 
 from alphintra.sdk import Bar, Strategy, param
 
+#: Averages that are nearer to each other than this share are equal.
+EQUAL = 1e-9
+
 
 class SmaCross(Strategy):
     """All in when the averages cross upwards; out, or short, when they cross downwards."""
@@ -25,13 +28,15 @@ class SmaCross(Strategy):
         self.trend: dict[str, int] = {}
 
     def on_bar(self, bar: Bar) -> None:
-        fast, slow = self.fast_line.now, self.slow_line.now
-        if fast > slow:
+        slow = self.slow_line.now
+        apart = self.fast_line.now - slow
+        # Averages that are equal but for rounding are no cross, and neither is NaN at the start.
+        if apart > slow * EQUAL:
             trend = 1
-        elif fast < slow:
+        elif apart < -slow * EQUAL:
             trend = -1
         else:
-            return  # equal, or not known yet: no number is above or below NaN
+            return
         before = self.trend.get(bar.symbol)
         if trend == before:
             return

@@ -185,7 +185,7 @@ def dataset_reference(series: Series) -> DatasetReference:
     times = _times(series)
     digest = hashlib.sha256(f"{type(series).__name__} {series.symbol}".encode())
     for column in _columns(series):
-        digest.update(memoryview(np.ascontiguousarray(column)).cast("B"))
+        digest.update(np.ascontiguousarray(column).data)
     timeframe = ""
     if isinstance(series, Bars) and len(series):
         timeframe = duration_text(int(np.median(series.close_ns - series.open_ns)))

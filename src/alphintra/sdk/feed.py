@@ -5,25 +5,16 @@ before it; no part of the public face reaches beyond.
 """
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alphintra.engine.portfolio import RowKind
 from alphintra.engine.series import Bars, Quotes, Series, Times
 from alphintra.sdk.errors import StrategyRefused
 
 Whole = NDArray[np.int64]
-
-
-class RowKind(IntEnum):
-    """What a row of the history is."""
-
-    BAR = 0
-    QUOTE = 1
-    TRADE = 2
-    ACTION = 3  #: a split, a dividend …: nothing that a strategy is called with
 
 
 #: The columns of each kind, in the order of the five value columns of a row.

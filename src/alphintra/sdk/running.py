@@ -8,6 +8,7 @@ at one time form a group: all of it is matched before any hook sees a part of it
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from math import nan
 from random import Random
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from alphintra.engine import Kind, Side
 from alphintra.engine.layout import Lifetime as EngineLifetime
-from alphintra.engine.portfolio import Simulation, SymbolTerms, What
+from alphintra.engine.portfolio import RowKind, Simulation, SymbolTerms, What
+from alphintra.engine.portfolio import Status as EngineStatus
 from alphintra.sdk.blame import blamed
 from alphintra.sdk.errors import RunCancelled
 from alphintra.sdk.feed import Feed
@@ -45,6 +47,17 @@ _LIFETIMES: Final = {
     Lifetime.IOC: EngineLifetime.IOC,
     Lifetime.FOK: EngineLifetime.FOK,
 }
+_STATUSES: Final = {
+    EngineStatus.SENT: Status.OPEN,
+    EngineStatus.WAITING: Status.OPEN,
+    EngineStatus.OPEN: Status.OPEN,
+    EngineStatus.FILLED: Status.FILLED,
+    EngineStatus.CANCELED: Status.CANCELED,
+    EngineStatus.EXPIRED: Status.EXPIRED,
+    EngineStatus.REJECTED: Status.REJECTED,
+}
+#: The id of an order that was too small to be sent.
+_UNSENT: Final = -1
 
 
 class Session:
@@ -79,6 +92,8 @@ class Session:
         self._tag_of: dict[int | str, str] = {}
         self._strategy = strategy
         self._simulation = simulation
+        self._terms = terms
+        self.too_small = 0
         self._ticks = [Ticks(one.tick_size, one.lot_size) for one in terms]
         self._progress = progress
         self._cancelled = cancelled
@@ -111,12 +126,15 @@ class Session:
         """Give an order to the simulator."""
         self._catch_up()
         ticks = self._ticks[terms.symbol]
-        kind = _kind_of(terms)
+        lots = ticks.lots(terms.quantity)
+        if lots == 0 and terms.parent is None:
+            self.too_small += 1
+            return Order(self, _UNSENT, self.feed.symbols[terms.symbol], terms.is_buy, terms.tag)
         order_id = self._simulation.submit(
             terms.symbol,
             Side.BUY if terms.is_buy else Side.SELL,
-            kind,
-            ticks.lots(terms.quantity),
+            _kind_of(terms),
+            lots,
             tag=self._tag(terms.tag),
             lifetime=_LIFETIMES[terms.lifetime],
             post_only=terms.post_only,
@@ -139,14 +157,18 @@ class Session:
     def cancel(self, order: Order) -> None:
         """Take back an order."""
         self._catch_up()
-        self._simulation.cancel(order.id)
+        self._simulation.cancel(int(order.id))
         self._stirred.append(True)
 
     def state_of(self, order: Order) -> tuple[Status, float, float]:
         """Return an order's status, what of it has filled, and its average price."""
-        status, lots, price = self._simulation.order_state(order.id)
-        place = self.feed.places[order.symbol]
-        return _STATUSES[status], lots * self._ticks[place].lot_size, price
+        if order.id == _UNSENT:
+            return Status.REJECTED, 0.0, nan
+        ticket = self._simulation.orders()[int(order.id)]
+        terms = self._terms[ticket["symbol"]]
+        filled = float(ticket["filled_lots"] * terms.lot_size)
+        price = float(ticket["value"]) / (filled * terms.multiplier) if filled else nan
+        return _STATUSES[ticket["status"]], filled, price
 
     def open_orders(self, symbol: int) -> list[Order]:
         """Return the orders of a symbol that can still fill, oldest first."""
@@ -211,10 +233,10 @@ class Session:
                 self._process(stop)
             elif self._timers and stop == due:
                 self._fire(stop)
-            elif stop == rows:
-                break
             else:
                 self._move_to(stop)
+                if stop == rows:
+                    break
                 look = min(2 * look, _FURTHEST_LOOK)
         if self._progress is not None:
             self._progress(1.0)
@@ -361,4 +383,6 @@ def _group_starts(feed: Feed) -> Any:
     if len(feed) == 0:
         return None
     different = np.diff(feed.close_ns, prepend=feed.close_ns[0] - 1) != 0
+    # Corporate actions are a group of their own, behind the market's rows of their time.
+    different |= np.diff(feed.row_kind == RowKind.ACTION, prepend=False) != 0
     return None if different.all() else np.flatnonzero(different)

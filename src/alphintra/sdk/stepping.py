@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from alphintra.sdk.feed import VALUES, Feed, RowKind, Whole
+from alphintra.engine.portfolio import RowKind
+from alphintra.sdk.feed import VALUES, Feed, Whole
 from alphintra.sdk.lines import PRICES, Line
 from alphintra.sdk.strategy import Strategy
 from alphintra.sdk.views import Bar, Quote, Trade, view_of

@@ -9,7 +9,7 @@ from typing import Any
 from alphintra import indicators
 from alphintra.engine.series import Bars, Floats
 from alphintra.sdk.errors import StrategyRefused
-from alphintra.sdk.hosting import Host, Lifetime, Order, Terms
+from alphintra.sdk.hosting import Host, Lifetime, Order, Status, Terms
 from alphintra.sdk.lines import PRICES, Line, Series, Timeline, make_lines
 from alphintra.sdk.parameters import parameters_of, resolved
 from alphintra.sdk.resampling import duration_ns
@@ -194,8 +194,9 @@ class Strategy:
             symbol: by default the one at hand.
             terms: `limit`, `stop`, `trail` (a distance in price) or `trail_percent`; `lifetime`
                 ("gtc", "day", "ioc", "fok"); `post_only`, `reduce_only`; `parent`, an order whose
-                fills bring this one to life; `sibling`, an order that a fill of this one cancels,
-                and the other way round; `tag`, a text that shows up with the trade.
+                fills bring this one to life (a quantity of 0 follows them); `sibling`, an order
+                that a fill of this one cancels, and the other way round; `tag`, a text that shows
+                up with the trade.
 
         Raises:
             StrategyRefused: a quantity or price that is no positive number.
@@ -254,16 +255,18 @@ class Strategy:
             raise StrategyRefused(f"a side is 'buy' or 'sell', not {side!r}")
         is_buy = side == "buy"
         entry = self._submit(quantity, symbol, is_buy=is_buy, terms=terms)
-        tag = terms.get("tag", "")
         stop: Order | None = None
         target: Order | None = None
+        if entry.status is Status.REJECTED:
+            return entry, stop, target
+        tag = terms.get("tag", "")
         if stop_loss is not None:
             exit_terms = {"stop": stop_loss, "parent": entry, "reduce_only": True, "tag": tag}
-            stop = self._submit(quantity, symbol, is_buy=not is_buy, terms=exit_terms)
+            stop = self._submit(0.0, symbol, is_buy=not is_buy, terms=exit_terms)
         if take_profit is not None:
             exit_terms = {"limit": take_profit, "parent": entry, "reduce_only": True, "tag": tag}
             exit_terms["sibling"] = stop
-            target = self._submit(quantity, symbol, is_buy=not is_buy, terms=exit_terms)
+            target = self._submit(0.0, symbol, is_buy=not is_buy, terms=exit_terms)
         return entry, stop, target
 
     def cancel(self, symbol: str | None = None) -> None:
@@ -283,7 +286,7 @@ class Strategy:
             if value is not None and not (isfinite(value) and value > 0):
                 raise StrategyRefused(f"{name} is a positive number, not {value}")
         if not (isfinite(quantity) and quantity >= 0):
-            raise StrategyRefused(f"a quantity is a positive number, not {quantity}")
+            raise StrategyRefused(f"a quantity is a number from zero, not {quantity}")
         known = dict(terms)
         try:
             known["lifetime"] = Lifetime(known.get("lifetime", Lifetime.GTC))

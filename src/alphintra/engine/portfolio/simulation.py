@@ -1,13 +1,15 @@
 """A run of a portfolio over a tape, as plain Python sees it: stepped, or in one compiled go."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import inf, isnan, nan
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alphintra.engine.compile import entry_of
 from alphintra.engine.layout import (
     MAGNITUDE_LIMIT,
     NEVER_NS,
@@ -22,6 +24,34 @@ from alphintra.engine.portfolio.tape import Tape
 from alphintra.engine.portfolio.terms import AccountTerms, SymbolTerms
 from alphintra.engine.series import Floats, Times
 from alphintra.engine.simulator import check_terms
+
+
+class _Kernels(NamedTuple):
+    """The compiled functions of the stepped form, called without a look at their arguments."""
+
+    submit: Callable[..., int]
+    cancel: Callable[..., int]
+    modify: Callable[..., int]
+    next_stop: Callable[..., int]
+    advance: Callable[..., None]
+    process: Callable[..., int]
+    standing: Callable[..., tuple[float, float, float, float]]
+
+
+@cache
+def _kernels() -> _Kernels:
+    tape = Tape(np.zeros((9, 1), np.int64), ("",))
+    desk = records.new_desk(tape, (SymbolTerms(symbol=""),), AccountTerms())
+    return _Kernels(
+        submit=entry_of(requests.submit, desk, 0, 0, 0, 0, nan, *(0,) * 11),
+        cancel=entry_of(requests.cancel, desk, 0),
+        modify=entry_of(requests.modify, desk, *(0,) * 7),
+        next_stop=entry_of(run.next_stop, desk, 0),
+        advance=entry_of(run.advance, desk, 0),
+        process=entry_of(run.process, desk),
+        standing=entry_of(money.standing, desk),
+    )
+
 
 #: What `Simulation.fills` returns.
 FILL: Final = np.dtype(
@@ -80,6 +110,9 @@ class Simulation:
         self._start = (self._desk.symbols.copy(), self._desk.currencies.copy())
         self._told = 0
         self._rows = len(tape)
+        self._kernels = _kernels()
+        #: The first row that has not happened.
+        self.cursor = 0
 
     # What is asked for
 
@@ -141,9 +174,9 @@ class Simulation:
         if parent != NO_ORDER or sibling != NO_ORDER:
             self._check_family(symbol_index, parent, sibling)
         while True:
-            order = requests.submit(
-                self._desk, symbol_index, side, kind, lots, weight, limit_price_ticks,
-                stop_price_ticks, trail_ticks, trail_bps, lifetime, post_only, reduce_only,
+            order = self._kernels.submit(
+                self._desk, symbol_index, int(side), int(kind), lots, weight, limit_price_ticks,
+                stop_price_ticks, trail_ticks, trail_bps, int(lifetime), post_only, reduce_only,
                 expires_ns, parent, sibling, tag,
             )  # fmt: skip
             if order >= 0:
@@ -157,7 +190,7 @@ class Simulation:
             ValueError: there is no such order.
         """
         self._check_known(order_id)
-        while (answer := requests.cancel(self._desk, order_id)) < 0:
+        while (answer := self._kernels.cancel(self._desk, order_id)) < 0:
             self._grow(answer)
 
     def modify(
@@ -197,7 +230,7 @@ class Simulation:
             terms["lots"], terms["limit_price_ticks"], terms["stop_price_ticks"],
             terms["trail_ticks"], terms["trail_bps"], ends_ns,
         )  # fmt: skip
-        while (answer := requests.modify(self._desk, order_id, *request)) < 0:
+        while (answer := self._kernels.modify(self._desk, order_id, *request)) < 0:
             self._grow(answer)
 
     def session_end_ns(self, symbol_index: int) -> int:
@@ -215,11 +248,6 @@ class Simulation:
     # Moving on
 
     @property
-    def cursor(self) -> int:
-        """The first row that has not happened."""
-        return int(self._desk.head["cursor"][0])
-
-    @property
     def now_ns(self) -> int:
         """The time of the last row that has happened."""
         return int(self._desk.head["now_ns"][0])
@@ -229,16 +257,18 @@ class Simulation:
 
         At most `limit_row`; a row is the first of its group. Nothing changes.
         """
-        return run.next_stop(self._desk, min(limit_row, self._rows))
+        return self._kernels.next_stop(self._desk, min(limit_row, self._rows))
 
     def advance(self, row: int) -> None:
         """Move the cursor over rows at which nothing happens, as `next_stop` has told."""
-        run.advance(self._desk, min(row, self._rows))
+        self.cursor = max(self.cursor, min(row, self._rows))
+        self._kernels.advance(self._desk, self.cursor)
 
     def process(self) -> int:
         """Let the group at the cursor happen, and move behind it; return the new cursor."""
-        while (cursor := run.process(self._desk)) < 0:
+        while (cursor := self._kernels.process(self._desk)) < 0:
             self._grow(cursor)
+        self.cursor = cursor
         return cursor
 
     def run_targets(self, targets: Floats, *, lifetime: Lifetime = Lifetime.REST) -> None:
@@ -257,17 +287,21 @@ class Simulation:
             raise ValueError("a target weight is finite, or NaN")
         while (answer := run.follow_targets(self._desk, targets, int(lifetime))) < 0:
             self._grow(answer)
+        self.cursor = self._rows
 
-    def finish(self, *, close: bool = True) -> None:
+    def finish(self, *, close: bool = True, prices: Floats | None = None) -> None:
         """End the run at the last row that has happened: cancel all orders.
 
         Args:
-            close: also close all positions at their last price, at the usual costs.
+            close: also close all positions, at the usual costs.
+            prices: at which they are closed, shape (symbols,); by default the last ones.
         """
         while len(self._desk.journal) - self._desk.head["journal"][0] < self._live() + 64:
             self._grow(run.NO_ROOM_IN_JOURNAL)
         self._desk.head["row"] = max(0, self.cursor - 1)
         happenings.cancel_everything(self._desk, Cause.END, self.now_ns)
+        if prices is not None:
+            self._desk.symbols["mark"] = prices
         if close:
             happenings.close_positions(self._desk, Cause.END, self.now_ns)
 
@@ -315,15 +349,15 @@ class Simulation:
 
     def equity(self) -> float:
         """Return cash and positions, in the base."""
-        return float(money.standing(self._desk)[0])
+        return self._kernels.standing(self._desk)[0]
 
     def exposure(self) -> float:
         """Return the gross value of all positions, in the base."""
-        return float(money.standing(self._desk)[3])
+        return self._kernels.standing(self._desk)[3]
 
     def buying_power(self) -> float:
         """Return for how much more could be opened, in the base, at a margin of 100 %."""
-        equity, initial, _, _ = money.standing(self._desk)
+        equity, initial, _, _ = self._kernels.standing(self._desk)
         return max(0.0, float(equity - initial)) * self.account.leverage
 
     def fills(self) -> NDArray[np.void]:

@@ -1,0 +1,323 @@
+"""Run a strategy over recorded data: the one way, whoever asks."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from alphintra.engine import SOURCE_DIGEST
+from alphintra.engine.portfolio import (
+    AccountTerms,
+    Costs,
+    RowKind,
+    Simulation,
+    SymbolTerms,
+    Tape,
+    tape_of,
+    tick_size_of,
+)
+from alphintra.engine.series import Bars, CorporateActions, Floats, Quotes, Series
+from alphintra.research.assembly import Outcome, assembled, prices_of
+from alphintra.research.loading import (
+    AnyStrategy,
+    Data,
+    When,
+    dataset_reference,
+    find_gaps,
+    load_data,
+    load_strategy,
+    strategy_name,
+    strategy_sha256,
+)
+from alphintra.research.result import BacktestResult, DatasetReference, Manifest, Warning_
+from alphintra.sdk import Strategy, Vectorised, parameters_of
+from alphintra.sdk.feed import Feed
+from alphintra.sdk.parameters import Value, resolved
+from alphintra.sdk.running import Session
+
+#: The finest step that prices are rounded to when no coarser one fits all of them.
+_FINEST_TICK: Final = 1e-8
+
+CostsOf = Costs | float | Mapping[str, Costs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """Prepared data: what all runs over the same series share."""
+
+    series: tuple[Series, ...]
+    terms: tuple[SymbolTerms, ...]
+    account: AccountTerms
+    tape: Tape
+    references: tuple[DatasetReference, ...]
+    warnings: tuple[Warning_, ...] = ()
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols, in the order of their first series."""
+        return self.tape.symbols
+
+    @property
+    def bars(self) -> dict[str, Bars]:
+        """The bars by symbol."""
+        return {part.symbol: part for part in self.series if isinstance(part, Bars)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How a run is looked after while it goes on."""
+
+    progress: Callable[[float], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+    time_limit_s: float | None = None
+
+
+def backtest(
+    strategy: AnyStrategy | str,
+    data: Data,
+    *,
+    cash: float = 100_000.0,
+    costs: CostsOf = 0.0,
+    parameters: Mapping[str, object] | None = None,
+    start: When | None = None,
+    end: When | None = None,
+    symbols: Sequence[str] = (),
+    account: AccountTerms | None = None,
+    terms: Mapping[str, SymbolTerms] | None = None,
+    actions: Sequence[CorporateActions] = (),
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    time_limit_s: float | None = None,
+    max_gap_ns: int | None = None,
+    trades_only: bool = False,
+) -> BacktestResult:
+    """Run a strategy over data and return what came of it.
+
+    Orders fill from the event after the one at which they were given: at the open of the next bar,
+    the other side of the next quote. docs/concepts/fills.md has the rules.
+
+    Args:
+        strategy: a class, an instance with its parameters chosen, a vectorised function, a file,
+            or a name of the library.
+        data: series or files, each of one symbol.
+        cash: the money at the start, in the account's base currency.
+        costs: a fee rate (0.001 is 0.1 % of each fill's value), a cost model, or one by symbol.
+        parameters: in place of the strategy's defaults.
+        start, end: the range of the data, [start, end); an end that is a date includes that day.
+        symbols: names for the series, see `load_data`.
+        account: leverage, short selling, latency …; its cash is replaced by `cash`.
+        terms: of symbols whose tick, lot, margin … is not derived: without terms the tick is the
+            coarsest power of ten that all prices are multiples of, and the lot is one unit.
+        actions: splits, dividends, delistings.
+        seed: of the strategy's random numbers.
+        progress: called now and then with the share that is done.
+        cancelled: asked now and then; true ends the run.
+        time_limit_s: wall time after which the run is ended.
+        max_gap_ns: refuse bars with a longer hole than this.
+        trades_only: keep the equity at the start and the end only.
+
+    Raises:
+        StrategyNotFound, StrategyRefused, ParameterRefused, StrategyFailed, StrategyOutOfTime,
+        RunCancelled, RangeEmpty, GapTooLong, BadSeries, BadPortfolioTerms: as they say.
+    """
+    loaded = load_strategy(strategy)
+    chosen = _parameters(loaded, parameters or {})
+    market = prepare(
+        load_data(data, start=start, end=end, symbols=symbols),
+        cash=cash, costs=costs, account=account, terms=terms, actions=actions,
+        max_gap_ns=max_gap_ns,
+    )  # fmt: skip
+    watch = Watch(progress=progress, cancelled=cancelled, time_limit_s=time_limit_s)
+    return backtest_on(
+        loaded, market, parameters=chosen, seed=seed, watch=watch, trades_only=trades_only
+    )
+
+
+def backtest_on(
+    strategy: AnyStrategy,
+    market: Market,
+    *,
+    parameters: Mapping[str, object] | None = None,
+    seed: int = 0,
+    watch: Watch | None = None,
+    trades_only: bool = False,
+) -> BacktestResult:
+    """Run a loaded strategy over prepared data, as a search does many times; see `backtest`."""
+    began = time.perf_counter()
+    loaded = strategy
+    chosen = _parameters(loaded, parameters or {})
+    outcome = run(loaded, market, chosen, seed=seed, watch=watch)
+    manifest = Manifest(
+        strategy=strategy_name(loaded),
+        strategy_sha256=strategy_sha256(loaded),
+        parameters=chosen,
+        datasets=market.references,
+        engine_version=_version(),
+        engine_digest=SOURCE_DIGEST,
+        account=asdict(replace(market.account, fx=dict(market.account.fx))),
+        costs={one.symbol: asdict(one.costs) for one in market.terms},
+        seed=seed,
+        created_at=datetime.now(UTC),
+        duration_s=time.perf_counter() - began,
+        assumptions=tuple(_assumptions(market)),
+    )
+    return assembled(outcome, market, manifest, trades_only=trades_only)
+
+
+def prepare(
+    series: Sequence[Series],
+    *,
+    cash: float = 100_000.0,
+    costs: CostsOf = 0.0,
+    account: AccountTerms | None = None,
+    terms: Mapping[str, SymbolTerms] | None = None,
+    actions: Sequence[CorporateActions] = (),
+    max_gap_ns: int | None = None,
+) -> Market:
+    """Turn series into what runs share: terms and one tape in ticks and lots; see `backtest`."""
+    warnings = find_gaps(series, max_gap_ns=max_gap_ns)
+    symbols = dict.fromkeys(part.symbol for part in series)
+    given = terms or {}
+    chosen = tuple(
+        given[symbol] if symbol in given else _derived(symbol, series, costs) for symbol in symbols
+    )
+    for one in chosen:
+        if one.symbol not in given and one.tick_size <= _FINEST_TICK:
+            warnings.append(
+                Warning_(
+                    code="prices_rounded",
+                    message=f"{one.symbol}: prices are no multiples of a tick of eight decimals "
+                    "or fewer, and were rounded to eight",
+                )
+            )
+    account = account or AccountTerms()
+    return Market(
+        series=tuple(series),
+        terms=chosen,
+        account=replace(account, cash={account.base: float(cash)}),
+        tape=tape_of(series, chosen, actions),
+        references=tuple(dataset_reference(part) for part in series),
+        warnings=tuple(warnings),
+    )
+
+
+def run(
+    strategy: AnyStrategy,
+    market: Market,
+    parameters: Mapping[str, Value],
+    *,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Run a loaded strategy over a prepared market, to the end: positions are closed there."""
+    watch = watch or Watch()
+    simulation = Simulation(market.tape, market.terms, market.account)
+    if isinstance(strategy, Vectorised):
+        weights = strategy.weights(market.bars, parameters)
+        simulation.run_targets(targets_of(market, weights))
+        simulation.finish(prices=_last_prices(market))
+        if watch.progress is not None:
+            watch.progress(1.0)
+        return Outcome(simulation=simulation)
+    owner = strategy if isinstance(strategy, type) else type(strategy)
+    tape = market.tape
+    feed = Feed(
+        market.symbols,
+        market.series,
+        row_symbol=tape.symbol,
+        row_kind=tape.kind,
+        close_ns=tape.close_ns,
+        open_ns=tape.open_ns,
+    )
+    session = Session(
+        owner(**parameters), feed, simulation, market.terms,
+        seed=seed, progress=watch.progress, cancelled=watch.cancelled,
+        time_limit_s=watch.time_limit_s,
+    )  # fmt: skip
+    session.run()
+    simulation.finish(prices=_last_prices(market))
+    return Outcome(
+        simulation=simulation,
+        tags=tuple(session.tags),
+        logs=tuple(session.logs),
+        too_small=session.too_small,
+    )
+
+
+def targets_of(market: Market, weights: Mapping[str, Floats]) -> Floats:
+    """Spread target weights by symbol over the rows of a tape, shape (rows,); NaN elsewhere."""
+    tape = market.tape
+    if len(weights) == 1 and len(tape) == len(next(iter(weights.values()))):
+        return next(iter(weights.values()))
+    targets = np.full(len(tape), np.nan)
+    for number, symbol in enumerate(market.symbols):
+        if symbol in weights:
+            targets[(tape.symbol == number) & (tape.kind == RowKind.BAR)] = weights[symbol]
+    return targets
+
+
+def _last_prices(market: Market) -> Floats:
+    """Return where positions that are open at the end are closed, shape (symbols,).
+
+    That is the open of the last bar: the last price at which an order can fill that is given when
+    a bar has closed. Without bars it is the middle of the last quote, or the last print.
+    """
+    found = []
+    for symbol in market.symbols:
+        parts = [part for part in market.series if part.symbol == symbol]
+        part = next((one for one in parts if isinstance(one, Bars)), parts[0])
+        if isinstance(part, Bars):
+            found.append(part.open[-1])
+        else:
+            found.append(prices_of(parts)[1][-1])
+    return np.array(found)
+
+
+def _parameters(strategy: AnyStrategy, given: Mapping[str, object]) -> dict[str, Value]:
+    declared = parameters_of(strategy)
+    chosen = dict(given)
+    if isinstance(strategy, Strategy):
+        chosen = {name: getattr(strategy, name) for name in declared} | chosen
+    return resolved(declared, chosen, strategy=strategy_name(strategy))
+
+
+def _derived(symbol: str, series: Sequence[Series], costs: CostsOf) -> SymbolTerms:
+    prices = [column for part in series if part.symbol == symbol for column in _prices(part)]
+    model = costs.get(symbol, Costs()) if isinstance(costs, Mapping) else costs
+    return SymbolTerms(
+        symbol=symbol,
+        tick_size=min(tick_size_of(column) for column in prices),
+        costs=model if isinstance(model, Costs) else Costs(rate=float(model)),
+    )
+
+
+def _prices(part: Series) -> list[Floats]:
+    if isinstance(part, Bars):
+        return [part.open, part.high, part.low, part.close]
+    return [part.bid, part.ask] if isinstance(part, Quotes) else [part.price]
+
+
+def _assumptions(market: Market) -> Iterator[str]:
+    yield "A decision at the close of an event is filled from the next event on."
+    yield "Within a bar the price goes from the open to the nearer extreme, the other, the close."
+    for one in market.terms:
+        fills = "not limited by volume" if one.unlimited_volume else "limited by volume"
+        yield (
+            f"{one.symbol}: prices in steps of {one.tick_size:g}, quantities of {one.lot_size:g}; "
+            f"fills are {fills}."
+        )
+    yield "Orders of the run do not move the market."
+    yield (
+        "Positions that are open at the end are closed at the open of the last bar (without bars, "
+        "at the last price), at the usual costs."
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("alphintra")
