@@ -1,4 +1,4 @@
-"""Results as a backtest leaves them, made with NumPy alone: a moving-average cross on a random walk.
+"""Results as a backtest leaves them, made with NumPy alone: moving averages on a random walk.
 
 Everything in them belongs together: fills lie on the bars, trades come from the fills, the equity
 is the cash and the positions at the close.
@@ -132,13 +132,13 @@ def _leg(
             fills.append((bars.open_ns[end], 0, symbol, -side, quantity, out, fees[1], False, 0.0))
         seen = np.concatenate((bars.low[held] / price - 1, bars.high[held] / price - 1)) * side
         pnl = side * quantity * (out - price) - fees.sum()
+        reason = ExitReason.STOP if pnl < 0 else ExitReason.SIGNAL
         trades.append(
             (
                 symbol, side, bars.open_ns[row], bars.close_ns[-1] if last else bars.open_ns[end],
                 quantity, price, out, pnl, pnl / (quantity * price), fees.sum(), end - row,
                 min(seen.min(), 0.0), max(seen.max(), 0.0), 1 + number % 2,
-                ExitReason.END_OF_DATA if last else ExitReason.STOP if pnl < 0 else ExitReason.SIGNAL,
-                last,
+                ExitReason.END_OF_DATA if last else reason, last,
             )
         )  # fmt: skip
         money += pnl

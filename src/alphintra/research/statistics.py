@@ -38,7 +38,7 @@ def probabilistic_sharpe_ratio(returns: Floats, benchmark_sharpe: float = 0.0) -
     shape = _shape_of(returns)
     if shape is None:
         return np.nan
-    return sharpe_confidence(shape.sharpe, shape, benchmark_sharpe=benchmark_sharpe)
+    return sharpe_confidence(shape, benchmark_sharpe)
 
 
 def deflated_sharpe_ratio(returns: Floats, *, trials: int, variance_of_sharpes: float) -> float:
@@ -226,10 +226,10 @@ class SharpeShape:
         return 1.0 - self.skew * self.sharpe + (self.kurtosis - 1.0) / 4.0 * self.sharpe**2
 
 
-def sharpe_confidence(sharpe: float, shape: SharpeShape, *, benchmark_sharpe: float) -> float:
-    """Return the probability that a Sharpe ratio with this error is above a benchmark's."""
+def sharpe_confidence(shape: SharpeShape, benchmark_sharpe: float = 0.0) -> float:
+    """Return the probability that the true Sharpe ratio is above a benchmark's."""
     error = sqrt(max(shape.variance_factor, 1e-12) / (shape.observations - 1))
-    return _NORMAL.cdf((sharpe - benchmark_sharpe) / error)
+    return _NORMAL.cdf((shape.sharpe - benchmark_sharpe) / error)
 
 
 def _shape_of(returns: Floats) -> SharpeShape | None:

@@ -30,6 +30,13 @@ def summarise(result: BacktestResult) -> dict[str, Any]:
     Raises:
         Nothing for a run without rows or trades: its figures are None.
     """
+    # A ruined account divides by zero; what comes of it is None in the end.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        figures = _figures(result)
+    return {name: _plain(value) for name, value in figures.items()}
+
+
+def _figures(result: BacktestResult) -> dict[str, Any]:
     days, returns_, benchmark = daily_returns(result)
     figures: dict[str, Any] = _period(result, days)
     figures |= _growth(result, days, returns_)
@@ -40,7 +47,7 @@ def summarise(result: BacktestResult) -> dict[str, Any]:
     figures |= _significance(returns_)
     figures |= _trading(result)
     figures |= _calendar_tables(days, returns_)
-    return {name: _plain(value) for name, value in figures.items()}
+    return figures
 
 
 def daily_returns(result: BacktestResult) -> tuple[NDArray[np.int64], Floats, Floats]:

@@ -5,7 +5,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const MINUTE = 60e3, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
   const WIDTH = 1080, LEFT = 8, RIGHT = 74, TOP = 10, BOTTOM = 26;
-  const MOST_TRADES = 500;
+  const MOST_TRADES = 500, FEW_TRADES = 150; // all of so many are drawn, else the largest few
 
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const full = data.view;
@@ -361,8 +361,8 @@
       if (this.hidden.has("trades")) return;
       let shown = this.spec.trades.filter((trade) => trade.exit >= view.from && trade.entry <= view.to);
       const note = this.figure.querySelector(".hint"), all = shown.length;
-      if (all > MOST_TRADES) shown = shown.sort((a, b) => Math.abs(b.pnl) - Math.abs(a.pnl)).slice(0, MOST_TRADES);
-      note.textContent = all > MOST_TRADES ? `The ${MOST_TRADES} largest of ${plain[0](all)} trades in view; zoom in for all.` : "";
+      if (all > MOST_TRADES) shown = shown.sort((a, b) => Math.abs(b.pnl) - Math.abs(a.pnl)).slice(0, FEW_TRADES);
+      note.textContent = all > MOST_TRADES ? `The ${FEW_TRADES} largest of ${plain[0](all)} trades in view; zoom in for all.` : "";
       this.shown = shown;
       for (const trade of shown) {
         const style = trade.pnl >= 0 ? "gain" : "loss";

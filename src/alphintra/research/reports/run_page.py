@@ -182,13 +182,21 @@ def _prices(result: BacktestResult, data: charts.ChartData) -> str:
             data,
             f"price-{number}",
             symbol,
-            note="▲ long and ▼ short entries, ○ exits; green lines won, red ones lost",
+            note=_markers_note(result, symbol, len(symbols)),
             symbol=symbol,
             hidden=number > 0,
         )
         for number, symbol in enumerate(symbols)
     )
     return picker + places + _moving(data, "exposure", "Exposure", note="gross, of equity")
+
+
+def _markers_note(result: BacktestResult, symbol: str, symbols: int) -> str:
+    """Return what the marks mean, and which of very many trades are there."""
+    number = int(np.sum(result.trades["symbol"] == result.symbols.index(symbol)))
+    share = charts.MAX_TRADES // symbols
+    few = f"; the {share:,} largest of {number:,} trades" if number > share else ""
+    return f"▲ long and ▼ short entries, ○ exits; green lines won, red ones lost{few}"
 
 
 def _returns(result: BacktestResult, data: charts.ChartData) -> str:
