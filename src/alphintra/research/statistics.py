@@ -35,7 +35,7 @@ def probabilistic_sharpe_ratio(returns: Floats, benchmark_sharpe: float = 0.0) -
         D. H. Bailey and M. López de Prado, "The Sharpe Ratio Efficient Frontier", Journal of Risk
         15(2), 2012.
     """
-    shape = _shape_of(returns)
+    shape = shape_of(returns)
     if shape is None:
         return np.nan
     return sharpe_confidence(shape, benchmark_sharpe)
@@ -88,7 +88,7 @@ def minimum_track_record_length(
     Source:
         Bailey and López de Prado, 2012, as above.
     """
-    shape = _shape_of(returns)
+    shape = shape_of(returns)
     if shape is None:
         return np.nan
     edge = shape.sharpe - benchmark_sharpe
@@ -232,7 +232,8 @@ def sharpe_confidence(shape: SharpeShape, benchmark_sharpe: float = 0.0) -> floa
     return _NORMAL.cdf((shape.sharpe - benchmark_sharpe) / error)
 
 
-def _shape_of(returns: Floats) -> SharpeShape | None:
+def shape_of(returns: Floats) -> SharpeShape | None:
+    """Return the Sharpe ratio and its shape; None for fewer than 3 returns or none that differ."""
     known = returns[~np.isnan(returns)]
     if len(known) < 3:
         return None
