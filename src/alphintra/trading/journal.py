@@ -6,7 +6,7 @@ it, so that `parity` can play any day again. Noting something is one append to a
 storing happen beside the desk (`journal_store.py`).
 
 While no order of a symbol is open, nothing can be filled, so of that time only the last quote is
-kept: it is what the next order meets first.
+kept: it is what the next order meets first, and the last event, from which on all are there.
 """
 
 from collections.abc import Iterable
@@ -162,7 +162,8 @@ class _Symbol:
     entries: list[Entry] = field(default_factory=list)
     is_urgent: bool = False
     idle_quote: Shown | None = None
-    idle_other: Shown | None = None
+    idle_last: Shown | None = None
+    has_ticks: bool = False
 
 
 class Record(Protocol):
@@ -232,22 +233,21 @@ class Journal:
         """Note market data before orders meet them."""
         state = self._state(batch.symbol)
         entry = Shown(self._clock.now_ns(), batch, is_idle)
-        if not is_idle:
-            self._add(state, entry)
-            return
         kinds = {type(tick) for tick in batch.ticks}
-        if Quote in kinds:
-            state.idle_quote = entry
-        elif kinds != {Bar}:
-            state.idle_other = state.idle_other or entry
-        elif state.idle_quote is None and state.idle_other is None:
+        state.has_ticks = state.has_ticks or kinds != {Bar}
+        if not (is_idle and state.has_ticks):
             # Where only bars are known, which of them orders meet depends on those before.
             self._add(state, entry)
+        elif kinds != {Bar}:
+            state.idle_last = entry
+            if Quote in kinds:
+                state.idle_quote = entry
 
     def source_changed(self, symbol: str) -> None:
         """Note that another source has taken over, before its first data."""
         state = self._state(symbol)
-        state.idle_quote = state.idle_other = None
+        state.idle_quote = state.idle_last = None
+        state.has_ticks = False
         self._add(state, SourceChanged(self._clock.now_ns()))
 
     def opened(self, symbol: str, instrument: Instrument | None, rules: PaperRules) -> None:
@@ -257,9 +257,12 @@ class Journal:
         state = self._state(symbol)
         is_fresh = state.idle_quote is not None
         self._add(state, Opened(self._clock.now_ns(), instrument, rules, is_fresh))
-        if (last := state.idle_quote or state.idle_other) is not None:
-            self._add(state, last)
-        state.idle_quote = state.idle_other = None
+        if state.idle_quote is not None:
+            self._add(state, state.idle_quote)
+        # From the last event on, whoever compares can expect to find every one.
+        if state.idle_last is not None and state.idle_last is not state.idle_quote:
+            self._add(state, state.idle_last)
+        state.idle_quote = state.idle_last = None
 
     def submitted(self, order: Order, venue_order: VenueOrder) -> None:
         """Note an order before it meets the market."""

@@ -15,7 +15,7 @@ from uuid import UUID
 from alphintra.core import money
 from alphintra.core.clock import to_datetime
 from alphintra.core.ids import OrderId, TradeId
-from alphintra.trading.journal import Entry, Restored, Shown, Submitted, time_of
+from alphintra.trading.journal import Entry, Opened, Restored, Shown, Submitted, time_of
 from alphintra.trading.parity_report import (
     Amounts,
     BookedFill,
@@ -58,6 +58,12 @@ class DeskRecord:
     is_whole: bool
     stored: Stored
 
+    @property
+    def tick_size(self) -> Decimal:
+        """The grid of the symbol's prices, as the venue had it."""
+        opened = (entry for entry in self.entries if isinstance(entry, Opened))
+        return next((entry.instrument.tick_size for entry in opened), money.QUANTUM)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
@@ -68,7 +74,6 @@ class Day:
     start_ns: int
     end_ns: int
     symbols: Mapping[OrderId, str]
-    tick_sizes: Mapping[str, Decimal]
     history: History
     fills: Sequence[BookedFill]
     #: Outcomes at the venue that the history has, with their reason.
@@ -220,7 +225,7 @@ class _Comparison:
             found = None if made is None else _amounts(made, step.reduced.get(fill_id))
             if found == figures:
                 continue
-            finer = _finer_cause(cause, figures, found, self._tick_size(one.record.symbol))
+            finer = _finer_cause(cause, figures, found, one.record.tick_size)
             order_id = booked.order_id if booked else last.fill.order_id if last else None
             detail = self._detail(finer, cause, one, order_id, made, figures, found)
             return _fill_pair(
@@ -278,9 +283,6 @@ class _Comparison:
                 " the record ends"
             )
         return Cause.FILL, "the simulator had ended the order before this fill"
-
-    def _tick_size(self, symbol: str) -> Decimal:
-        return self.day.tick_sizes.get(symbol, money.QUANTUM)
 
     def _detail(
         self,

@@ -109,7 +109,6 @@ async def _load(session: AsyncSession, account_id: UUID, span: _Span) -> Day:
         start_ns=to_ns(start),
         end_ns=to_ns(end),
         symbols=symbols,
-        tick_sizes={one.symbol: one.tick_size for one in await market.load_instruments(session)},
         history=_history(steps),
         fills=[_fill(trade) for trade in here],
         outcomes={key: reason for key, (reason, at) in outcomes.items() if start <= at < end},

@@ -291,6 +291,10 @@ class MarketDifference:
         tick = self.seen or self.stored
         return 0 if tick is None else tick.ts_ns
 
+    @property
+    def stored_ns(self) -> int:
+        return 0 if self.stored is None else self.stored.ts_ns
+
 
 Stored = Mapping[str, Sequence[Quote | Trade]]  #: by source, in order
 
@@ -315,7 +319,9 @@ def with_market(
         if isinstance(entry, Shown) and entry.batch.source in left:
             entry = _as_stored(entry, left[entry.batch.source], differences)
         changed.append(entry)
-    return _with_unseen(changed, left, differences), differences
+    _find_unseen(entries, left, differences)
+    moved = [one for one in differences if one.kind in {Deviation.LATE, Deviation.UNSEEN}]
+    return _with_moved(changed, moved), differences
 
 
 class _Left:
@@ -407,7 +413,7 @@ def _as_stored(entry: Shown, left: _Left, differences: list[MarketDifference]) -
         like = left.take_like(tick)
         kind, stored = like or (Deviation.MISSING, None)
         differences.append(MarketDifference(kind, source, tick, stored))
-        if stored is not None:
+        if stored is not None and kind is Deviation.DIFFERENT:
             ticks.append(stored)
     if len(ticks) == len(entry.batch.ticks) and all(
         one is other for one, other in zip(ticks, entry.batch.ticks, strict=True)
@@ -417,35 +423,46 @@ def _as_stored(entry: Shown, left: _Left, differences: list[MarketDifference]) -
     return msgspec.structs.replace(entry, batch=batch)
 
 
-def _with_unseen(
+def _find_unseen(
     entries: Sequence[Entry], left: Mapping[str, _Left], differences: list[MarketDifference]
-) -> list[Entry]:
-    """Put in what is stored and should have reached the venue while orders were open."""
-    spans: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+) -> None:
+    """Note what is stored and should have reached the venue while orders were open."""
     last: dict[str, int] = {}
-    for index, entry in enumerate(entries):
+    for entry in entries:
         if isinstance(entry, Opened | SourceChanged):
             last = {}
         if isinstance(entry, Shown) and entry.batch.ticks and entry.batch.source in left:
             source, ticks = entry.batch.source, entry.batch.ticks
             if source in last and not entry.is_idle:
-                spans[source].append((last[source], ticks[-1].ts_ns, index))
-            last[source] = ticks[-1].ts_ns
-    insertions: dict[int, list[Entry]] = defaultdict(list)
-    for source, gaps in spans.items():
-        for first_ns, last_ns, index in gaps:
-            for tick in left[source].between(first_ns, last_ns):
-                differences.append(MarketDifference(Deviation.UNSEEN, source, None, tick))
-                shown = entries[index]
-                batch = FeedBatch(
-                    symbol=shown.batch.symbol if isinstance(shown, Shown) else "",
-                    source=source,
-                    sequence=0,
-                    ticks=(tick,),
+                differences += (
+                    MarketDifference(Deviation.UNSEEN, source, None, tick)
+                    for tick in left[source].between(last[source], ticks[-1].ts_ns)
                 )
-                insertions[index].append(Shown(time_of(shown), batch, is_idle=False))
+            last[source] = ticks[-1].ts_ns
+
+
+def _with_moved(entries: Sequence[Entry], moved: Sequence[MarketDifference]) -> list[Entry]:
+    """Return the entries with events shown where their stored time puts them.
+
+    That is before the message in whose time they fall: no finer, no coarser.
+    """
+    if not moved:
+        return list(entries)
+    shown = [
+        (entry.batch.ticks[-1].ts_ns, index, entry)
+        for index, entry in enumerate(entries)
+        if isinstance(entry, Shown) and entry.batch.ticks and not entry.is_idle
+    ]
+    places: dict[int, list[Entry]] = defaultdict(list)
+    for one in sorted(moved, key=lambda difference: difference.stored_ns):
+        assert one.stored is not None
+        behind = next((found for found in shown if found[0] > one.stored_ns), None)
+        index = len(entries) if behind is None else behind[1]
+        received_ns = max(map(time_of, entries)) if behind is None else behind[2].received_ns
+        batch = FeedBatch(symbol="", source=one.source, sequence=0, ticks=(one.stored,))
+        places[index].append(Shown(received_ns, batch, is_idle=False))
     changed: list[Entry] = []
     for index, entry in enumerate(entries):
-        changed += insertions.get(index, ())
+        changed += places.get(index, ())
         changed.append(entry)
-    return changed
+    return changed + places.get(len(entries), [])

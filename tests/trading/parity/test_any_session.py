@@ -19,7 +19,6 @@ from alphintra.trading.parity_loading import outcome_of, terms_of_history
 from alphintra.trading.parity_report import Amounts, BookedFill, ParityReport
 from alphintra.trading.replay import OutcomeKey, Step
 from tests.trading.simulation import Simulation
-from tests.trading.traffic import INSTRUMENTS
 
 SEEDS = 24
 STEPS = 150
@@ -74,7 +73,6 @@ class RecordedSimulation(Simulation):
             start_ns=0,
             end_ns=2**62,
             symbols={order_id: row["symbol"] for order_id, row in orders.items()},
-            tick_sizes={symbol: one.tick_size for symbol, one in INSTRUMENTS.items()},
             history={
                 key: Step(at_ns=to_ns(_at(step.at)), terms=terms_of_history(data))
                 for key, (step, data) in history.items()

@@ -68,7 +68,8 @@ class Traders:
 
     def speak(self, symbol: str) -> None:
         """Let the market of a symbol say one to three things."""
-        rng, ticks = self.rng, []
+        rng = self.rng
+        ticks: list[Tick] = []
         for _ in range(rng.randint(1, 3)):
             self.clock.advance(0.000_013)
             cents = self.cents[symbol] = self.cents[symbol] + rng.randint(-12, 12)
@@ -125,7 +126,9 @@ class Traders:
             in_force = TimeInForce.GTC
         terms["time_in_force"] = in_force
         if in_force is TimeInForce.GTD:
-            terms["expires_at"] = now(self.clock) + timedelta(seconds=rng.randint(1, 20))
+            terms["expires_at"] = now(self.clock) + timedelta(seconds=rng.randint(1, 6))
+            if kind is OrderType.LIMIT:
+                terms["price"] = near - side.sign * 2
         if kind is OrderType.LIMIT and in_force is TimeInForce.GTC:
             if rng.random() < 0.4:
                 exit_at = near + side.sign * D(rng.randint(3, 15)) / 100
@@ -201,7 +204,11 @@ async def session(database_url: str) -> AsyncIterator[Session]:
         await asyncio.gather(work, return_exceptions=True)
         await _store_ticks(database, traders.shown)
         clock.advance(10)
-        yield Session(database, clock)
+        session = Session(database, clock)
+        # What follows forges what the product itself cannot change.
+        for table in ("trades", "order_history"):
+            await session.execute(f"ALTER TABLE trading.{table} DISABLE TRIGGER USER")
+        yield session
 
 
 async def _store_ticks(database: Database, shown: list[tuple[str, Tick]]) -> None:
@@ -223,8 +230,8 @@ async def test_the_day_is_identical(session: Session) -> None:
         wrong = [pair for pair in report.pairs if pair.cause] + list(report.order_differences)
         assert not wrong, wrong[:3]
         assert report.is_identical
-        assert report.fills == len(report.pairs) > 80
-        assert report.orders > 120
+        assert report.fills == len(report.pairs) > 50
+        assert report.orders > 100
         assert report.outcomes > 20
         assert not report.notes
         assert {check.symbol for check in report.market} == set(PRICES)
@@ -301,12 +308,6 @@ async def test_fill_that_was_never_booked_is_named(session: Session) -> None:
 
 async def test_fill_of_nowhere_is_named(session: Session) -> None:
     pair = (await session.check()).pairs[10]
-    await session.execute(
-        "INSERT INTO trading.trades SELECT (json_populate_record(NULL::trading.trades,"
-        " to_jsonb(t)::json)).* FROM (SELECT * FROM trading.trades WHERE id = %s) t"
-        " ON CONFLICT DO NOTHING",
-        pair.trade_id,
-    )
     invented = uuid4()
     await session.execute(
         "INSERT INTO trading.trades (id, order_id, account_id, user_id, symbol, side, quantity,"
@@ -351,8 +352,8 @@ async def test_changed_market_data_are_named(
     report = await session.check()
     for (row,) in kept:
         await session.execute(
-            "DELETE FROM market.ticks WHERE symbol = %s AND ordinal = (%s::json ->> 'ordinal')::int",
-            pair.symbol,
+            "DELETE FROM market.ticks t USING json_populate_record(NULL::market.ticks, %s) k"
+            " WHERE (t.symbol, t.ordinal) = (k.symbol, k.ordinal)",
             row,
         )
         await session.execute(
@@ -368,22 +369,31 @@ async def test_changed_market_data_are_named(
 
 
 async def test_stored_event_that_never_reached_the_venue_is_named(session: Session) -> None:
-    pair = await session.a_fill(await session.check(), "quote")
-    at = pair.event.rsplit(" at ", 1)[1]
+    stops = {
+        row[0]: row[1]
+        for row in await session.execute(
+            "SELECT id, side FROM trading.orders WHERE type = 'STOP' AND status = 'FILLED'"
+        )
+    }
+    report = await session.check()
+    pair = next(one for one in report.pairs if one.order_id in stops and "quote" in one.event)
+    factor = 2 if stops[pair.order_id] == "BUY" else 0.5  # triggers it, at a price of its own
     await session.execute(
         "INSERT INTO market.ticks (symbol, at, kind, source, ordinal, bid, ask, bid_size, ask_size)"
-        " SELECT symbol, at - interval '5 microseconds', 'Q', source, 999999, bid * 2, ask * 2,"
+        " SELECT symbol, at - interval '40 microseconds', 'Q', source, 999999, bid * %s, ask * %s,"
         " 1000000, 1000000 FROM market.ticks WHERE symbol = %s AND at = %s",
+        factor,
+        factor,
         pair.symbol,
-        at,
+        pair.event.rsplit(" at ", 1)[1],
     )
-    report = await session.check()
+    changed = await session.check()
     await session.execute("DELETE FROM market.ticks WHERE ordinal = 999999")
-    assert sum(check.unseen for check in report.market) == 1
-    found = [one for one in report.pairs if one.cause]
-    assert found
-    assert {one.cause for one in found} == {Cause.DATA}
-    assert any("never reached the venue" in one.detail for one in found)
+    assert sum(check.unseen for check in changed.market) == 1
+    found = {one.trade_id: one for one in changed.pairs if one.cause}
+    assert {one.cause for one in found.values()} == {Cause.DATA}
+    assert "never reached the venue" in found[pair.trade_id].detail
+    assert (await session.check()).is_identical
 
 
 async def test_shifted_time_is_latency(session: Session) -> None:

@@ -1,12 +1,10 @@
 """What the paper venues were told, so that any day can be played again."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0007" if list(Path(__file__).parent.glob("0007_*.py")) else "0006"
+down_revision = "0007"
 
 
 def upgrade() -> None:
