@@ -18,6 +18,9 @@ from alphintra.research.result import BacktestResult, OrderState, iso
 
 Rows = NDArray[np.void]
 
+#: No exchange is closed for longer without a reason that a reader should know.
+_LONGEST_HOLIDAY_NS: Final = 5 * DAY_NS
+
 
 class Severity(StrEnum):
     """How much a finding takes from a result, worst first."""
@@ -262,11 +265,15 @@ def _data_gaps(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
         if len(bars) < 10:
             continue
         steps = np.diff(bars.open_ns)
-        usual = float(np.median(steps))
-        # Nights and weekends come again and again; a gap is what is longer than all of those.
-        closed = np.quantile(steps, 0.98)
-        wide = np.flatnonzero(steps > np.maximum(usual * (limits.max_gap_bars + 1), closed * 1.5))
-        gaps += [f"{symbol} {iso(int(bars.open_ns[row]))}" for row in wide]
+        wide = np.flatnonzero(steps > np.median(steps) * (limits.max_gap_bars + 1))
+        # A market that closes does so at the same time of day again and again; a hole does not.
+        _, number, count = np.unique(
+            bars.close_ns[wide] % DAY_NS, return_inverse=True, return_counts=True
+        )
+        days = int(bars.close_ns[-1] - bars.open_ns[0]) / DAY_NS
+        closing = count[number] >= max(3.0, 0.05 * days)
+        holes = wide[~closing | (steps[wide] > _LONGEST_HOLIDAY_NS)]
+        gaps += [f"{symbol} {iso(int(bars.close_ns[row]))}" for row in holes]
     if gaps:
         yield Finding(
             code="data_gaps",
