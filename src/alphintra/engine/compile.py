@@ -62,3 +62,17 @@ def compiled(function: _Function) -> _Function:
     if dispatcher is not function:  # it is with NUMBA_DISABLE_JIT
         dispatcher._cache = _SourceCache(function)  # type: ignore[no-untyped-call]
     return cast(_Function, dispatcher)
+
+
+def entry_of(function: Callable[..., Any], *examples: object) -> Callable[..., Any]:
+    """Return the compiled function for arguments of exactly the examples' types.
+
+    Calling it costs 1 µs where the usual way costs 4: nobody looks at the types of its arguments.
+    Other ones than promised crash the process.
+    """
+    if not hasattr(function, "overloads"):
+        return function  # plain Python
+    signature = tuple(numba.typeof(example) for example in examples)
+    function.compile(signature)  # type: ignore[attr-defined]
+    entry: Callable[..., Any] = function.overloads[signature].entry_point
+    return entry

@@ -167,7 +167,8 @@ def target_lots(desk: Desk, number: int, weight: float, price: float, is_first: 
     if equity <= 0.0:
         return 0
     per_lot = price * symbol["unit"] * rate * (1.0 + fee_rate_of(desk, number, 0))
-    return sign * floor(abs(weight) * equity / per_lot)
+    lots: int = floor(abs(weight) * equity / per_lot)
+    return sign * lots
 
 
 @compiled

@@ -90,7 +90,7 @@ def submit(
         ticket["ring"] = desk.tickets[sibling]["ring"]
         desk.tickets[sibling]["ring"] = order
     request(desk, Ask.SUBMIT, order)
-    return order
+    return int(order)
 
 
 @compiled
@@ -256,8 +256,8 @@ def _is_beyond_means(desk: Desk, order: int) -> bool:
         return False
     carried = carried_lots(desk, number, sign, closing, opening, price, 0, True)
     if desk.head[0]["shrink"]:
-        return closing + carried == 0
-    return carried < opening
+        return bool(closing + carried == 0)
+    return bool(carried < opening)
 
 
 @compiled

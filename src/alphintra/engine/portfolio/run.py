@@ -109,7 +109,7 @@ def next_stop(desk: Desk, limit_row: int) -> int:
     while row < limit_row:
         if cells[0, row] != cells[0, group] or cells[3, row] == RowKind.ACTION:
             if endangered and row > group and scanned_shortfall(desk):
-                return group
+                return int(group)
             group = row
         if (
             cells[3, row] == RowKind.ACTION
@@ -117,7 +117,7 @@ def next_stop(desk: Desk, limit_row: int) -> int:
             or (accrues and cells[0, row] // DAY_NS > head["borrow_day"])
             or not is_idle(desk, row)
         ):
-            return group
+            return int(group)
         if endangered:
             symbol = desk.symbols[cells[2, row]]
             symbol["scanned_mark"] = last_price(
@@ -125,7 +125,7 @@ def next_stop(desk: Desk, limit_row: int) -> int:
             )
         row += 1
     if endangered and row > group and scanned_shortfall(desk):
-        return group
+        return int(group)
     return limit_row
 
 
@@ -167,7 +167,7 @@ def process(desk: Desk) -> int:
     head = desk.head[0]
     cells = desk.cells
     if head["cursor"] >= cells.shape[1]:
-        return head["cursor"]
+        return int(head["cursor"])
     if head["stage"] == 0:
         head["group_end"] = group_end(desk, head["cursor"])
         head["row"] = head["cursor"]
@@ -277,4 +277,4 @@ def follow_targets(desk: Desk, targets: NDArray[np.float64], lifetime: int) -> i
             done = process(desk)
             if done < 0:
                 return done
-    return count
+    return int(count)
