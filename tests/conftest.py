@@ -45,6 +45,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(nodeid)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def objects_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The object storage of this test process."""
+    folder = tmp_path_factory.mktemp("objects")
+    os.environ["ALPHINTRA_OBJECTS_URL"] = folder.as_uri()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Endpoints]:
     """PostgreSQL and NATS of this test process."""

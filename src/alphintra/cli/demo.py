@@ -70,6 +70,7 @@ async def _seed(services: "Services", login: DemoLogin) -> bool:
     from alphintra import identity, market
 
     await market.seed_demo(services)
+    await market.seed_datasets(services)
     ours = identity.build_identity(services)
     if await identity.find_user(ours, login.email) is not None:
         return False

@@ -90,6 +90,7 @@ def _run(options: UpOptions) -> None:
             database_url=database_url or endpoints.database_url,
             bus_url=bus_url or endpoints.bus_url,
             master_key=_configured("MASTER_KEY") or servers.folder.memory.master_key,
+            objects_url=_configured("OBJECTS_URL") or (servers.folder.path / "objects").as_uri(),
         )
         crew = Crew(
             environment=environment, log_dir=None if options.verbose else servers.folder.logs
@@ -223,7 +224,14 @@ def _greet(
 
 
 def _environment(
-    host: str, port: int, url: str, *, database_url: str, bus_url: str, master_key: str
+    host: str,
+    port: int,
+    url: str,
+    *,
+    database_url: str,
+    bus_url: str,
+    master_key: str,
+    objects_url: str,
 ) -> dict[str, str]:
     """Return the environment of the children: ours, completed by what only we know."""
     environment = {
@@ -236,6 +244,7 @@ def _environment(
         f"{_PREFIX}DATABASE_URL": database_url,
         f"{_PREFIX}BUS_URL": bus_url,
         f"{_PREFIX}MASTER_KEY": master_key,
+        f"{_PREFIX}OBJECTS_URL": objects_url,
         f"{_PREFIX}HOST": host,
         f"{_PREFIX}PORT": str(port),
         "PYTHONUNBUFFERED": "1",

@@ -134,7 +134,15 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
         authenticator,
         # Trading first: routes are tried in order, and orders are most of what comes.
         routers=(
-            (trading.router, market.router, identity.router, stock_broker.router) if api else ()
+            (
+                trading.router,
+                market.router,
+                market.datasets_router,
+                identity.router,
+                stock_broker.router,
+            )
+            if api
+            else ()
         ),
         direct_routes=trading.DIRECT_ROUTES if api else (),
         root_routers=(identity.well_known_router,),

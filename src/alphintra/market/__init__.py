@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from alphintra.market.board import LatestQuote, QuoteBoard
     from alphintra.market.datasets import read_bars, read_quotes, read_series, read_trades
+    from alphintra.market.datasets.bundled import seed_datasets
+    from alphintra.market.datasets.routes import datasets_router
+    from alphintra.market.datasets.service import Dataset, DatasetService
     from alphintra.market.feed import run_market
     from alphintra.market.history import Candle, stored_ticks
     from alphintra.market.history_role import run_history
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "board": ("LatestQuote", "QuoteBoard"),
     "datasets": ("read_bars", "read_quotes", "read_series", "read_trades"),
+    "datasets.bundled": ("seed_datasets",),
+    "datasets.routes": ("datasets_router",),
+    "datasets.service": ("Dataset", "DatasetService"),
     "feed": ("run_market",),
     "history": ("Candle", "stored_ticks"),
     "history_role": ("run_history",),
@@ -69,6 +75,8 @@ def __getattr__(name: str) -> Any:  # whatever the name stands for
 
 __all__ = [
     "Candle",
+    "Dataset",
+    "DatasetService",
     "FeedPipeline",
     "HistoricalDataRequested",
     "HistoryResult",
@@ -80,6 +88,7 @@ __all__ = [
     "SourceView",
     "TradingSession",
     "consumers",
+    "datasets_router",
     "history_result",
     "import_file",
     "is_derived",
@@ -97,6 +106,7 @@ __all__ = [
     "run_history",
     "run_market",
     "save_instrument",
+    "seed_datasets",
     "seed_demo",
     "seed_instruments",
     "sessions_between",

@@ -64,10 +64,10 @@ class DatasetNotYours(Forbidden):
     code = "dataset_not_yours"
 
 
-class DatasetInUse(Conflict):
-    """The dataset cannot be changed at the moment. Ask again shortly."""
+class SymbolNotInDataset(NotFound):
+    """The dataset has no such symbol. It lists those that it has as `symbols`."""
 
-    code = "dataset_in_use"
+    code = "symbol_not_in_dataset"
 
 
 class CannotDerive(BadRequest):

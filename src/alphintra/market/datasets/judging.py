@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from alphintra.core.clock import NS_PER_SECOND
 from alphintra.engine.series import Floats, Times
 from alphintra.market.datasets.collecting import NO_SYMBOL, Raw
+from alphintra.market.datasets.content import COLUMNS, Content
 from alphintra.market.datasets.findings import Findings
 from alphintra.market.datasets.moments import NO_TIME, TimeColumn
 from alphintra.market.datasets.options import DAY_NS, UploadOptions
@@ -118,6 +119,24 @@ def judge(
         judged.step_ns = usual_step_ns(judged)
         _move_to_open(judged, column, options, findings)
     return judged
+
+
+def judged_of(content: Content) -> Judged:
+    """Return the rows of a dataset, to be checked again."""
+    names = [name for name in COLUMNS[content.kind] if name != "side"]
+    lengths = [len(one) for one in content.series]
+    return Judged(
+        kind=content.kind,
+        is_label=content.step_ns >= DAY_NS,
+        symbols=tuple(one.symbol for one in content.series),
+        codes=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        numbers=np.arange(1, content.rows + 1),
+        times=content.column("ts"),
+        floats={name: content.column(name) for name in names},
+        sides=np.zeros(content.rows, dtype=np.int8),
+        extras={},
+        step_ns=content.step_ns,
+    )
 
 
 def _good_rows(
