@@ -40,6 +40,15 @@ OWNED = {
     ("DELETE", f"{API}/positions/{{symbol}}"): "symbol",
     ("DELETE", f"{API}/auth/sessions/{{session_id}}"): "session_id",
     ("DELETE", f"{API}/api-keys/{{key_id}}"): "key_id",
+    ("GET", f"{API}/datasets/{{dataset_id}}"): "dataset_id",
+    ("GET", f"{API}/datasets/{{dataset_id}}/preview"): "dataset_id",
+    ("GET", f"{API}/datasets/{{dataset_id}}/statistics"): "dataset_id",
+    ("GET", f"{API}/datasets/{{dataset_id}}/quality"): "dataset_id",
+    ("GET", f"{API}/datasets/{{dataset_id}}/chart"): "dataset_id",
+    ("GET", f"{API}/datasets/{{dataset_id}}/data"): "dataset_id",
+    ("POST", f"{API}/datasets/{{dataset_id}}/resample"): "dataset_id",
+    ("POST", f"{API}/datasets/{{dataset_id}}/adjust"): "dataset_id",
+    ("DELETE", f"{API}/datasets/{{dataset_id}}"): "dataset_id",
 }
 #: Routes to one thing that belongs to nobody, or that only staff may call.
 SHARED = {
@@ -52,7 +61,15 @@ SHARED = {
     ("POST", f"{API}/users/{{user_id}}/enable"),
 }
 #: Lists of what belongs to a user: nothing of another user may be in them.
-LISTS = ("/orders", "/positions", "/trades", "/auth/sessions", "/api-keys", "/portfolio/history")
+LISTS = (
+    "/orders",
+    "/positions",
+    "/trades",
+    "/auth/sessions",
+    "/api-keys",
+    "/portfolio/history",
+    "/datasets",
+)
 #: Ways of being nobody in particular.
 NOBODY: tuple[dict[str, str], ...] = (
     {},
@@ -61,6 +78,12 @@ NOBODY: tuple[dict[str, str], ...] = (
     {"X-API-Key": "x"},
 )
 BODIES: dict[str, Any] = {"PUT": {}, "POST": {}, "PATCH": {}}
+#: What a route wants to hear before it looks for the thing.
+OWNED_BODIES: dict[str, Any] = {
+    f"{API}/datasets/{{dataset_id}}/resample": {"timeframe": "1w"},
+    f"{API}/datasets/{{dataset_id}}/adjust": {"to": "split"},
+}
+CANDLES = b"ts,open,high,low,close\n2024-01-02,1,2,1,2\n2024-01-03,2,3,2,3\n"
 
 
 @dataclass(frozen=True)
@@ -71,6 +94,7 @@ class Things:
     session_id: str
     key_id: str
     request_id: str
+    dataset_id: str
     symbol: str = SYMBOL
 
 
@@ -104,6 +128,13 @@ async def world(product: Product) -> World:
         params={"symbol": SYMBOL, "start_timestamp": 0, "end_timestamp": 86_400},
         headers=owner.headers,
     )
+    dataset = await product.client.post(
+        f"{API}/datasets/upload",
+        files={"file": ("candles.csv", CANDLES)},
+        data={"symbol": SYMBOL},
+        headers=owner.headers,
+    )
+    assert dataset.status_code == 201, dataset.text
     async with asyncio.timeout(10):
         while True:
             held = await product.client.get(f"{API}/positions/{SYMBOL}", headers=owner.headers)
@@ -123,6 +154,7 @@ async def world(product: Product) -> World:
             session_id=sessions.json()["items"][0]["id"],
             key_id=key.json()["id"],
             request_id=history.json()["request_id"],
+            dataset_id=dataset.json()["id"],
         ),
         keys=keys,
     )
@@ -154,6 +186,7 @@ def anything(things: Things) -> dict[str, str]:
         "session_id": things.session_id,
         "key_id": things.key_id,
         "request_id": things.request_id,
+        "dataset_id": things.dataset_id,
         "user_id": str(uuid4()),
     }
 
@@ -218,7 +251,7 @@ async def test_what_is_anothers_looks_like_what_is_not_there(world: World) -> No
         theirs = getattr(world.things, name)
         # The trade facade shows any young id of the form of ours as pending.
         absent = "NOT-THERE" if name == "symbol" else str(world.product.services.ids())
-        body = {"quantity": "2"} if method == "PUT" else None
+        body = {"quantity": "2"} if method == "PUT" else OWNED_BODIES.get(path)
         answers = [
             await call(world, method, filled(path, {name: value}), world.stranger.headers, body)
             for value in (theirs, absent)
@@ -253,7 +286,8 @@ async def test_lists_hold_nothing_of_others(world: World) -> None:
         answer = await call(world, "GET", f"{API}{path}", newcomer.headers)
         assert answer.status_code == 200, (path, answer.text)
         text = answer.text
-        for thing in (world.things.order_id, world.things.session_id, world.things.key_id):
+        things = world.things
+        for thing in (things.order_id, things.session_id, things.key_id, things.dataset_id):
             assert thing not in text, path
         assert world.owner.id not in text, path
 
