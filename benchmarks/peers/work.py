@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 FAST, SLOW = 10, 50
 FEE = 0.001
-CASH = 1_000_000.0
+#: So much that the fees of 27,000 fills leave enough for the last one.
+CASH = 1e16
 #: Sizes of the averages of a sweep: 1,000 pairs, fast below slow.
 SWEEP = [(fast, slow) for fast in range(5, 45, 2) for slow in range(50, 150, 2)]
 
