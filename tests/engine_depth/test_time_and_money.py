@@ -303,7 +303,7 @@ def test_stepped_and_compiled_runs_do_the_same(market_data_dir: str) -> None:
 
 @compiled
 def send_too_much(view: Ladder, desk: Desk) -> None:
-    for _ in range(5_000):
+    for _ in range(70_000):
         desk_calls.quote(desk, Side.BUY, desk_calls.best_bid(view), 1)
 
 

@@ -8,7 +8,17 @@ from typing import Any
 
 from alphintra.engine.compile import compiled
 from alphintra.engine.depth.ladder import set_level
-from alphintra.engine.depth.layout import Desk, Market, News, Pause, Request, Status, What, Why
+from alphintra.engine.depth.layout import (
+    Desk,
+    Floor,
+    Market,
+    News,
+    Pause,
+    Request,
+    Status,
+    What,
+    Why,
+)
 from alphintra.engine.depth.matching import (
     arrive,
     cancel,
@@ -52,36 +62,36 @@ def venue_until(market: Market, until_ns: int) -> int:
         if request_ns > until_ns:
             return Pause.DONE
         request = market.desk.requests[state["arrived"]]
-        if not has_room(market, request):
+        if not has_room(market.floor, request):
             return Pause.NEEDS_ROOM
-        handle(market, request)
+        handle(market.floor, request)
         state["arrived"] += 1
 
 
 @compiled
-def has_room(market: Market, request: Any) -> bool:
+def has_room(floor: Floor, request: Any) -> bool:
     """Say whether all that this request can cause fits the log of news."""
     levels = 0
     if request["what"] != Request.CANCEL:
         limited = request["kind"] == Kind.LIMIT
         _, levels = reachable(
-            market, request["side"], limited, request["price_ticks"], request["lots"]
+            floor, request["side"], limited, request["price_ticks"], request["lots"]
         )
-    return bool(market.state[0]["news"] + levels + _NEWS_OF_REQUEST <= len(market.news))
+    return bool(floor.state[0]["news"] + levels + _NEWS_OF_REQUEST <= len(floor.news))
 
 
 @compiled
-def handle(market: Market, request: Any) -> None:
+def handle(floor: Floor, request: Any) -> None:
     """Let the venue do what we have asked for."""
     order_id, ts_ns = request["order"], request["arrives_ns"]
     if request["what"] == Request.SUBMIT:
-        arrive(market, request)
+        arrive(floor, request)
     elif request["what"] == Request.MODIFY:
-        modify(market, order_id, request["price_ticks"], request["lots"], ts_ns)
-    elif market.orders[order_id]["status"] == Status.OPEN:
-        cancel(market, order_id, Why.REQUESTED, ts_ns)
+        modify(floor, order_id, request["price_ticks"], request["lots"], ts_ns)
+    elif floor.orders[order_id]["status"] == Status.OPEN:
+        cancel(floor, order_id, Why.REQUESTED, ts_ns)
     else:
-        news = emit(market, News.REFUSED, order_id, ts_ns)
+        news = emit(floor, News.REFUSED, order_id, ts_ns)
         news["why"] = Why.NOT_OPEN
 
 
@@ -90,50 +100,51 @@ def rows_until(market: Market, until_ns: int) -> int:
     """Replay the tape at the venue up to and including this moment; return a `Pause`."""
     state = market.state[0]
     tape = market.tape
-    venue = market.venue
-    levels = venue.levels
+    floor = market.floor
+    book = floor.book
+    levels = book.levels
     row = state["row"]
     rows = len(tape.venue_ns)
     shares_view = state["shares_view"]
     # Fences move only with fills and requests, and each of our orders fills once by a row.
     buy_fence, sell_fence = state["buy_fence"], state["sell_fence"]
-    room = len(market.news) - state["news"]
+    room = len(floor.news) - state["news"]
     while row < rows and tape.venue_ns[row] <= until_ns:
         what, rank, lots = tape.what[row], tape.rank[row], tape.lots[row]
         if what >= What.SOLD:
             if rank <= buy_fence or rank >= sell_fence:
-                if room < market.resting_count[0] + market.resting_count[1]:
+                if room < floor.resting_count[0] + floor.resting_count[1]:
                     state["row"] = row
                     return Pause.NEEDS_ROOM
-                state["row"] = row + 1
-                on_print(market, what, rank, lots, tape.venue_ns[row])
+                state["venue_latency_ns"] = tape.seen_ns[row] - tape.venue_ns[row]
+                on_print(floor, what, rank, lots, tape.venue_ns[row])
                 buy_fence, sell_fence = state["buy_fence"], state["sell_fence"]
-                room = len(market.news) - state["news"]
-            note_traded(venue, what, rank, lots)
+                room = len(floor.news) - state["news"]
+            note_traded(book, what, rank, lots)
             if shares_view:
-                note_print(market, what, rank, lots)
+                note_print(state, what, tape.prices[rank], lots)
         else:
             level = levels[what, rank]
             if level["ours"]:
-                requeue(market, what, rank, lots)
+                requeue(floor, what, rank, lots)
             if level["taken"]:
-                change_taken(market, what, rank, lots)
+                change_taken(floor, what, rank, lots)
             level["traded"] = 0
-            set_level(venue, what, rank, lots)
+            set_level(book, what, rank, lots)
             if lots > 0 and (rank <= buy_fence if what == What.ASK else rank >= sell_fence):
                 ours = 1 - what
-                if room < market.resting_count[ours]:
+                if room < floor.resting_count[ours]:
                     # The row is replayed: to set a level twice changes nothing.
                     state["row"] = row
                     return Pause.NEEDS_ROOM
-                state["row"] = row + 1
-                meet(market, ours, tape.venue_ns[row])
+                state["venue_latency_ns"] = tape.seen_ns[row] - tape.venue_ns[row]
+                meet(floor, ours, tape.venue_ns[row])
                 buy_fence, sell_fence = state["buy_fence"], state["sell_fence"]
-                room = len(market.news) - state["news"]
+                room = len(floor.news) - state["news"]
         row += 1
     state["row"] = row
-    if shares_view and row > 0:
-        state["feed_latency_ns"] = tape.seen_ns[row - 1] - tape.venue_ns[row - 1]
+    if row > 0:
+        state["venue_latency_ns"] = tape.seen_ns[row - 1] - tape.venue_ns[row - 1]
     return Pause.DONE
 
 
@@ -147,7 +158,7 @@ def view_until(market: Market, until_ns: int) -> None:
     while row < rows and tape.seen_ns[row] <= until_ns:
         what, rank, lots = tape.what[row], tape.rank[row], tape.lots[row]
         if what >= What.SOLD:
-            note_print(market, what, rank, lots)
+            note_print(state, what, tape.prices[rank], lots)
         else:
             set_level(market.seen, what, rank, lots)
         row += 1
@@ -157,10 +168,9 @@ def view_until(market: Market, until_ns: int) -> None:
 
 
 @compiled
-def note_print(market: Market, what: int, rank: int, lots: int) -> None:
+def note_print(state: Any, what: int, price_ticks: int, lots: int) -> None:
     """Remember a print that we see."""
-    state = market.state[0]
-    state["last_price_ticks"] = market.tape.prices[rank]
+    state["last_price_ticks"] = price_ticks
     if what == What.BOUGHT:
         state["bought_lots"] += lots
     elif what == What.SOLD:
@@ -171,8 +181,8 @@ def note_print(market: Market, what: int, rank: int, lots: int) -> None:
 def hear_until(market: Market, until_ns: int) -> None:
     """Tell us the news that have reached us by then."""
     state = market.state[0]
-    while state["told"] < state["news"] and market.news[state["told"]]["seen_ns"] <= until_ns:
-        news = market.news[state["told"]]
+    while state["told"] < state["news"] and market.floor.news[state["told"]]["seen_ns"] <= until_ns:
+        news = market.floor.news[state["told"]]
         state["told"] += 1
         order = market.desk.orders[news["order"]]
         kind = news["kind"]

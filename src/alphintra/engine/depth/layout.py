@@ -174,6 +174,7 @@ STATE: Final = np.dtype(
         ("view_row", "i8"),  # of the tape, next to be seen
         ("shares_view", "i8"),  # the feed has no latency: both books are one
         ("feed_latency_ns", "i8"),  # of the last event seen
+        ("venue_latency_ns", "i8"),  # of the last event at the venue
         ("orders", "i8"),
         ("requests", "i8"),
         ("arrived", "i8"),  # requests that the venue has handled
@@ -230,18 +231,28 @@ class Desk(NamedTuple):
     memory: NDArray[np.float64]  #: the strategy's own, to remember something
 
 
-class Market(NamedTuple):
-    """A market with our orders in it, as compiled code takes it."""
+class Floor(NamedTuple):
+    """The venue: its book and our orders there."""
 
-    tape: Tape
-    venue: Ladder  #: the book at the venue
-    seen: Ladder  #: the book as we see it; the same one when the feed has no latency
-    desk: Desk
+    book: Ladder
     state: NDArray[np.void]  #: one STATE, that of the desk
     orders: NDArray[np.void]  #: ORDER, by id
-    resting: NDArray[np.int64]  #: shape (2, n): ids at the venue, best price and then first come
+    resting: NDArray[np.int64]  #: shape (2, n): ids of a side, best price and then first come
     resting_count: NDArray[np.int64]  #: shape (2,)
-    news: NDArray[np.void]  #: NEWS
+    news: NDArray[np.void]  #: NEWS, in the order in which we hear of them
+
+
+class Market(NamedTuple):
+    """A market with our orders in it, as compiled code takes it.
+
+    The parts go into functions by value, so each of them takes no more than it needs.
+    """
+
+    tape: Tape
+    floor: Floor
+    seen: Ladder  #: the book as we see it; that of the floor when the feed has no latency
+    desk: Desk
+    state: NDArray[np.void]  #: one STATE, that of the desk
     marks: NDArray[np.void]  #: MARK
 
 
@@ -265,7 +276,7 @@ def new_market(
     keeps_marks: bool,
 ) -> Market:
     """Return the market before its first event; see `simulation.DepthSimulation`."""
-    venue = new_ladder(tape.prices)
+    book = new_ladder(tape.prices)
     state = np.zeros(1, STATE)
     state["now_ns"] = tape.venue_ns[0]
     state["shares_view"] = shares_view
@@ -282,39 +293,39 @@ def new_market(
         parameters=parameters,
         memory=np.zeros(memory),
     )
-    market = Market(
-        tape=tape,
-        venue=venue,
-        seen=venue if shares_view else new_ladder(tape.prices),
-        desk=desk,
+    floor = Floor(
+        book=book,
         state=state,
         orders=np.zeros(0, ORDER),
         resting=np.zeros((2, 0), np.int64),
         resting_count=np.zeros(2, np.int64),
         news=np.zeros(0, NEWS),
-        marks=np.zeros(0, MARK),
     )
+    seen = book if shares_view else new_ladder(tape.prices)
+    market = Market(tape, floor, seen, desk, state, marks=np.zeros(0, MARK))
     return grown(market, FIRST_ROOM)
 
 
-#: Orders that fit before the logs grow for the first time.
-FIRST_ROOM: Final = 1_024
+#: Orders that fit before the logs grow for the first time. Memory is only used as it is written.
+FIRST_ROOM: Final = 65_536
 
 
 def grown(market: Market, room: int = 0) -> Market:
     """Return the market with twice the room in its logs; it shares the books with `market`."""
-    size = max(room, 2 * len(market.orders))
-    desk = market.desk._replace(
-        orders=_longer(market.desk.orders, size),
-        working=_longer(market.desk.working, size),
-        requests=_longer(market.desk.requests, 2 * size),
-    )
+    floor, desk = market.floor, market.desk
+    size = max(room, 2 * len(floor.orders))
     market.state["short_of_room"] = 0
     return market._replace(
-        desk=desk,
-        orders=_longer(market.orders, size),
-        resting=np.vstack([_longer(side, size) for side in market.resting]),
-        news=_longer(market.news, 4 * size + len(market.tape.prices)),
+        floor=floor._replace(
+            orders=_longer(floor.orders, size),
+            resting=np.vstack([_longer(side, size) for side in floor.resting]),
+            news=_longer(floor.news, 4 * size + len(market.tape.prices)),
+        ),
+        desk=desk._replace(
+            orders=_longer(desk.orders, size),
+            working=_longer(desk.working, size),
+            requests=_longer(desk.requests, 2 * size),
+        ),
         marks=_longer(market.marks, 2 * size),
     )
 

@@ -1,6 +1,7 @@
 """The loop that calls a compiled strategy every so often."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final, cast
 
 import numba
@@ -69,6 +70,7 @@ def run_quote_with_skew(market: Market, every_ns: int, until_ns: int) -> int:
     return Pause.DONE
 
 
+@cache
 def run_of(strategy: Strategy) -> Run:
     """Return the loop around a strategy; a plain function is compiled first."""
     called: Any = strategy  # numba's dispatchers have no type

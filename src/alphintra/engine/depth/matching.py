@@ -1,6 +1,6 @@
 """What happens to our orders at the venue: arrival, the queue, fills. All compiled.
 
-Orders that rest lie in `market.resting`, one row for each side, the best price first and then who
+Orders that rest lie in `floor.resting`, one row for each side, the best price first and then who
 came first, so that the first one says whether an event concerns any.
 """
 
@@ -11,8 +11,8 @@ from alphintra.engine.depth.ladder import left_of, next_rank, rank_at
 from alphintra.engine.depth.layout import (
     NO_RANK,
     RECORDED,
+    Floor,
     Ladder,
-    Market,
     News,
     QueueModel,
     Status,
@@ -29,18 +29,17 @@ def sign_of(side: int) -> int:
 
 
 @compiled
-def emit(market: Market, kind: int, order_id: int, ts_ns: int) -> Any:
+def emit(floor: Floor, kind: int, order_id: int, ts_ns: int) -> Any:
     """Write news about the order and return them; we hear of them a response later."""
-    state = market.state[0]
-    order = market.orders[order_id]
-    news = market.news[state["news"]]
+    state = floor.state[0]
+    order = floor.orders[order_id]
+    news = floor.news[state["news"]]
     latency = state["response_ns"]
     if latency == RECORDED:
-        row = max(0, state["row"] - 1)
-        latency = market.tape.seen_ns[row] - market.tape.venue_ns[row]
+        latency = state["venue_latency_ns"]
     seen_ns = ts_ns + latency
     if state["news"] > 0:
-        seen_ns = max(seen_ns, market.news[state["news"] - 1]["seen_ns"])
+        seen_ns = max(seen_ns, floor.news[state["news"] - 1]["seen_ns"])
     state["news"] += 1
     news["kind"] = kind
     news["order"] = order_id
@@ -56,103 +55,105 @@ def emit(market: Market, kind: int, order_id: int, ts_ns: int) -> Any:
 
 @compiled
 def fill(
-    market: Market, order_id: int, lots: int, price_ticks: int, is_maker: int, ts_ns: int
+    floor: Floor, order_id: int, lots: int, price_ticks: int, is_maker: int, ts_ns: int
 ) -> None:
     """Fill so much of the order; one that rests and is done leaves the queue."""
-    order = market.orders[order_id]
-    news = emit(market, News.FILL, order_id, ts_ns)
+    order = floor.orders[order_id]
+    news = emit(floor, News.FILL, order_id, ts_ns)
     news["lots"] = lots
     news["price_ticks"] = price_ticks
     news["is_maker"] = is_maker
     order["remaining_lots"] -= lots
     if order["remaining_lots"] == 0:
         if order["status"] == Status.OPEN:
-            leave(market, order_id)
+            leave(floor, order_id)
         order["status"] = Status.FILLED
 
 
 @compiled
-def cancel(market: Market, order_id: int, why: int, ts_ns: int) -> None:
+def cancel(floor: Floor, order_id: int, why: int, ts_ns: int) -> None:
     """Cancel what remains of the order."""
-    order = market.orders[order_id]
-    news = emit(market, News.CANCELED, order_id, ts_ns)
+    order = floor.orders[order_id]
+    news = emit(floor, News.CANCELED, order_id, ts_ns)
     news["why"] = why
     if order["status"] == Status.OPEN:
-        leave(market, order_id)
+        leave(floor, order_id)
     order["status"] = Status.CANCELED
 
 
 @compiled
-def draw_fence(market: Market, side: int) -> None:
+def draw_fence(floor: Floor, side: int) -> None:
     """Set the rank from which the other side of the book meets our best order of a side."""
-    state = market.state[0]
-    ranks = len(market.tape.prices)
-    if market.resting_count[side] == 0:
+    state = floor.state[0]
+    ranks = len(floor.book.prices)
+    if floor.resting_count[side] == 0:
         if side == Side.BUY:
             state["buy_fence"] = -1
         else:
             state["sell_fence"] = ranks
         return
-    price = market.orders[market.resting[side, 0]]["price_ticks"]
+    price = floor.orders[floor.resting[side, 0]]["price_ticks"]
     if side == Side.BUY:
-        state["buy_fence"] = rank_at(market.venue, price + 1) - 1
+        state["buy_fence"] = rank_at(floor.book, price + 1) - 1
     else:
-        state["sell_fence"] = rank_at(market.venue, price)
+        state["sell_fence"] = rank_at(floor.book, price)
 
 
 @compiled
-def join(market: Market, order_id: int) -> None:
+def join(floor: Floor, order_id: int) -> None:
     """Put the order at the end of the queue at its price."""
-    order = market.orders[order_id]
+    order = floor.orders[order_id]
     side = order["side"]
     sign = sign_of(side)
-    resting = market.resting[side]
-    place = market.resting_count[side]
+    resting = floor.resting[side]
+    place = floor.resting_count[side]
     while place > 0:
-        before = market.orders[resting[place - 1]]
+        before = floor.orders[resting[place - 1]]
         if sign * before["price_ticks"] >= sign * order["price_ticks"]:
             break
         resting[place] = resting[place - 1]
         place -= 1
     resting[place] = order_id
-    market.resting_count[side] += 1
+    floor.resting_count[side] += 1
     order["status"] = Status.OPEN
-    rank = rank_at(market.venue, order["price_ticks"])
+    rank = rank_at(floor.book, order["price_ticks"])
     order["rank"], order["ahead_lots"] = NO_RANK, 0
-    if rank < len(market.tape.prices) and market.tape.prices[rank] == order["price_ticks"]:
-        level = market.venue.levels[side, rank]
+    if rank < len(floor.book.prices) and floor.book.prices[rank] == order["price_ticks"]:
+        level = floor.book.levels[side, rank]
         level["ours"] += 1
         order["rank"] = rank
         order["ahead_lots"] = max(0, int(level["lots"]) - int(level["traded"]))
-    draw_fence(market, side)
+    if place == 0:
+        draw_fence(floor, side)
 
 
 @compiled
-def leave(market: Market, order_id: int) -> None:
+def leave(floor: Floor, order_id: int) -> None:
     """Take the order out of the queue."""
-    order = market.orders[order_id]
+    order = floor.orders[order_id]
     side = order["side"]
-    resting = market.resting[side]
-    count = market.resting_count[side]
+    resting = floor.resting[side]
+    count = floor.resting_count[side]
     place = 0
     while resting[place] != order_id:
         place += 1
     for index in range(place, count - 1):
         resting[index] = resting[index + 1]
-    market.resting_count[side] = count - 1
+    floor.resting_count[side] = count - 1
     if order["rank"] != NO_RANK:
-        market.venue.levels[side, order["rank"]]["ours"] -= 1
-    draw_fence(market, side)
+        floor.book.levels[side, order["rank"]]["ours"] -= 1
+    if place == 0:
+        draw_fence(floor, side)
 
 
 @compiled
 def reachable(
-    market: Market, side: int, has_limit: bool, limit_ticks: int, wanted: int
+    floor: Floor, side: int, has_limit: bool, limit_ticks: int, wanted: int
 ) -> tuple[int, int]:
     """Return how much of `wanted` an order of a side could take now, and from how many levels."""
     other = 1 - side
     sign = sign_of(side)
-    ladder = market.venue
+    ladder = floor.book
     rank = ladder.best[other]
     lots, levels = 0, 0
     while 0 <= rank < len(ladder.prices) and lots < wanted:
@@ -165,12 +166,12 @@ def reachable(
 
 
 @compiled
-def take(market: Market, order_id: int, ts_ns: int) -> None:
+def take(floor: Floor, order_id: int, ts_ns: int) -> None:
     """Let an order that comes take what it reaches, level by level."""
-    order = market.orders[order_id]
+    order = floor.orders[order_id]
     other = 1 - order["side"]
     sign = sign_of(order["side"])
-    ladder = market.venue
+    ladder = floor.book
     rank = ladder.best[other]
     while 0 <= rank < len(ladder.prices) and order["remaining_lots"] > 0:
         price = ladder.prices[rank]
@@ -179,19 +180,19 @@ def take(market: Market, order_id: int, ts_ns: int) -> None:
         lots = min(left_of(ladder, other, rank), order["remaining_lots"])
         if lots > 0:
             ladder.levels[other, rank]["taken"] += lots
-            fill(market, order_id, lots, price, 0, ts_ns)
+            fill(floor, order_id, lots, price, 0, ts_ns)
         rank = next_rank(ladder, other, rank)
 
 
 @compiled
-def meet(market: Market, side: int, ts_ns: int) -> None:
+def meet(floor: Floor, side: int, ts_ns: int) -> None:
     """The other side of the book has come to our orders of this side: they fill at their price."""
-    ladder = market.venue
+    ladder = floor.book
     other = 1 - side
     sign = sign_of(side)
-    while market.resting_count[side] > 0:
-        order_id = market.resting[side, 0]
-        order = market.orders[order_id]
+    while floor.resting_count[side] > 0:
+        order_id = floor.resting[side, 0]
+        order = floor.orders[order_id]
         wanted = order["remaining_lots"]
         lots = 0
         rank = ladder.best[other]
@@ -204,16 +205,16 @@ def meet(market: Market, side: int, ts_ns: int) -> None:
             rank = next_rank(ladder, other, rank)
         if lots == 0:
             return
-        fill(market, order_id, lots, order["price_ticks"], 1, ts_ns)
+        fill(floor, order_id, lots, order["price_ticks"], 1, ts_ns)
         if lots < wanted:
             return
 
 
 @compiled
-def arrive(market: Market, request: Any) -> None:
+def arrive(floor: Floor, request: Any) -> None:
     """A new order is at the venue: it takes, rests, or is refused."""
     order_id, ts_ns = request["order"], request["arrives_ns"]
-    order = market.orders[order_id]
+    order = floor.orders[order_id]
     order["side"] = request["side"]
     order["kind"] = request["kind"]
     order["post_only"] = request["post_only"]
@@ -222,65 +223,65 @@ def arrive(market: Market, request: Any) -> None:
     order["rank"] = NO_RANK
     limited = order["kind"] == Kind.LIMIT
     lots, _ = reachable(
-        market, order["side"], limited, order["price_ticks"], order["remaining_lots"]
+        floor, order["side"], limited, order["price_ticks"], order["remaining_lots"]
     )
     if order["post_only"] and lots > 0:
-        news = emit(market, News.REJECTED, order_id, ts_ns)
+        news = emit(floor, News.REJECTED, order_id, ts_ns)
         news["why"] = Why.POST_ONLY_WOULD_TAKE
         order["status"] = Status.REJECTED
         return
-    emit(market, News.ACCEPTED, order_id, ts_ns)
+    emit(floor, News.ACCEPTED, order_id, ts_ns)
     if request["lifetime"] == Lifetime.FOK and lots < order["remaining_lots"]:
-        cancel(market, order_id, Why.FILL_OR_KILL, ts_ns)
+        cancel(floor, order_id, Why.FILL_OR_KILL, ts_ns)
         return
-    take(market, order_id, ts_ns)
+    take(floor, order_id, ts_ns)
     if order["remaining_lots"] == 0:
         return
     if request["lifetime"] == Lifetime.IOC:
-        cancel(market, order_id, Why.IMMEDIATE_OR_CANCEL, ts_ns)
+        cancel(floor, order_id, Why.IMMEDIATE_OR_CANCEL, ts_ns)
     elif not limited:
-        cancel(market, order_id, Why.NOTHING_LEFT, ts_ns)
+        cancel(floor, order_id, Why.NOTHING_LEFT, ts_ns)
     else:
-        join(market, order_id)
+        join(floor, order_id)
 
 
 @compiled
-def modify(market: Market, order_id: int, price_ticks: int, lots: int, ts_ns: int) -> None:
+def modify(floor: Floor, order_id: int, price_ticks: int, lots: int, ts_ns: int) -> None:
     """Give an order that rests another price or quantity."""
-    order = market.orders[order_id]
+    order = floor.orders[order_id]
     if order["status"] != Status.OPEN:
-        news = emit(market, News.REFUSED, order_id, ts_ns)
+        news = emit(floor, News.REFUSED, order_id, ts_ns)
         news["why"] = Why.NOT_OPEN
         return
     moved = price_ticks != order["price_ticks"]
     if moved and order["post_only"]:
-        taken, _ = reachable(market, order["side"], True, price_ticks, 1)
+        taken, _ = reachable(floor, order["side"], True, price_ticks, 1)
         if taken > 0:
-            news = emit(market, News.REFUSED, order_id, ts_ns)
+            news = emit(floor, News.REFUSED, order_id, ts_ns)
             news["why"] = Why.POST_ONLY_WOULD_TAKE
             return
     again = moved or lots > order["remaining_lots"]
     if again:
-        leave(market, order_id)
+        leave(floor, order_id)
         order["status"] = Status.SENT
     order["price_ticks"] = price_ticks
     order["remaining_lots"] = lots
-    emit(market, News.REPLACED, order_id, ts_ns)
+    emit(floor, News.REPLACED, order_id, ts_ns)
     if again:
-        take(market, order_id, ts_ns)
+        take(floor, order_id, ts_ns)
         if order["remaining_lots"] > 0:
-            join(market, order_id)
+            join(floor, order_id)
 
 
 @compiled
-def requeue(market: Market, side: int, rank: int, lots: int) -> None:
+def requeue(floor: Floor, side: int, rank: int, lots: int) -> None:
     """A level with orders of ours changes: say who has gone, those ahead of us or those behind."""
-    level = market.venue.levels[side, rank]
+    level = floor.book.levels[side, rank]
     before = max(0, int(level["lots"]) - int(level["traded"]))
     canceled = max(0, before - lots)
-    proportional = market.state[0]["queue_model"] == QueueModel.PROPORTIONAL
-    for index in range(market.resting_count[side]):
-        order = market.orders[market.resting[side, index]]
+    proportional = floor.state[0]["queue_model"] == QueueModel.PROPORTIONAL
+    for index in range(floor.resting_count[side]):
+        order = floor.orders[floor.resting[side, index]]
         if order["rank"] == rank:
             ahead = order["ahead_lots"]
             if proportional and canceled > 0:
@@ -289,9 +290,9 @@ def requeue(market: Market, side: int, rank: int, lots: int) -> None:
 
 
 @compiled
-def change_taken(market: Market, side: int, rank: int, lots: int) -> None:
+def change_taken(floor: Floor, side: int, rank: int, lots: int) -> None:
     """A level that we have taken from changes: what goes was ours first, what comes is fresh."""
-    level = market.venue.levels[side, rank]
+    level = floor.book.levels[side, rank]
     gone = max(0, int(level["lots"]) - lots)
     level["taken"] = max(0, int(level["taken"]) - gone)
 
@@ -312,28 +313,28 @@ def note_traded(ladder: Ladder, what: int, rank: int, lots: int) -> None:
 
 
 @compiled
-def on_print(market: Market, what: int, rank: int, lots: int, ts_ns: int) -> None:
+def on_print(floor: Floor, what: int, rank: int, lots: int, ts_ns: int) -> None:
     """Somebody traded: orders at better prices fill, those at this price when it is their turn."""
-    price = market.tape.prices[rank]
+    price = floor.book.prices[rank]
     for side in range(2):
         sign = sign_of(side)
-        while market.resting_count[side] > 0:
-            order_id = market.resting[side, 0]
-            order = market.orders[order_id]
+        while floor.resting_count[side] > 0:
+            order_id = floor.resting[side, 0]
+            order = floor.orders[order_id]
             if sign * (order["price_ticks"] - price) <= 0:
                 break
-            fill(market, order_id, order["remaining_lots"], order["price_ticks"], 1, ts_ns)
-    pass_queue(market, side_hit(market.venue, what, rank), price, lots, ts_ns)
+            fill(floor, order_id, order["remaining_lots"], order["price_ticks"], 1, ts_ns)
+    pass_queue(floor, side_hit(floor.book, what, rank), price, lots, ts_ns)
 
 
 @compiled
-def pass_queue(market: Market, side: int, price_ticks: int, lots: int, ts_ns: int) -> None:
+def pass_queue(floor: Floor, side: int, price_ticks: int, lots: int, ts_ns: int) -> None:
     """Use up the size of a print along the queue: who is ahead, we, who is between, we again."""
     gone = 0
     index = 0
-    while index < market.resting_count[side]:
-        order_id = market.resting[side, index]
-        order = market.orders[order_id]
+    while index < floor.resting_count[side]:
+        order_id = floor.resting[side, index]
+        order = floor.orders[order_id]
         if order["price_ticks"] != price_ticks:
             return
         between = max(0, order["ahead_lots"] - gone)
@@ -345,7 +346,7 @@ def pass_queue(market: Market, side: int, price_ticks: int, lots: int, ts_ns: in
         if share > 0:
             lots -= share
             remains = order["remaining_lots"] > share
-            fill(market, order_id, share, price_ticks, 1, ts_ns)
+            fill(floor, order_id, share, price_ticks, 1, ts_ns)
             index += remains
         else:
             index += 1

@@ -138,7 +138,7 @@ class DepthSimulation:
         heard = self._get("told")
         while clock.advance(self._market, ts_ns) == Pause.NEEDS_ROOM:
             self._market = grown(self._market)
-        return [_told(row) for row in self._market.news[heard : self._get("told")]]
+        return [_told(row) for row in self._market.floor.news[heard : self._get("told")]]
 
     def run(self, strategy: Strategy, *, every_ns: int, until_ns: int | None = None) -> None:
         """Call a compiled strategy every `every_ns`, and once more at the end.
@@ -223,7 +223,7 @@ class DepthSimulation:
 
         No venue tells this; it is for understanding a result.
         """
-        order = self._market.orders[self._known(order_id)]
+        order = self._market.floor.orders[self._known(order_id)]
         return int(order["ahead_lots"]) if order["status"] == Status.OPEN else 0
 
     # What we see
@@ -277,7 +277,7 @@ class DepthSimulation:
 
     def news(self) -> NDArray[np.void]:
         """Return everything that has happened to our orders: rows of `layout.NEWS`."""
-        return self._market.news[: self._get("news")].copy()
+        return self._market.floor.news[: self._get("news")].copy()
 
     def fills(self) -> NDArray[np.void]:
         """Return the fills that have happened: rows of `layout.NEWS`."""
