@@ -69,7 +69,7 @@ def page(result: BacktestResult) -> Page:
 
 def test_the_figures_people_ask_for_first_come_first(page: Page, result: BacktestResult) -> None:
     text = page.text
-    total = f"{result.metrics['total_return'] * 100:+.2f} %".replace("-", "−")
+    total = f"{result.metrics['total_return'] * 100:+.2f}\u00a0%".replace("-", "−")
     assert total in text
     assert text.index(total) < text.index("Assumptions")
     for label in ("Sharpe ratio", "Deepest drawdown", "Profit factor", "Costs", "Check-up"):
@@ -172,7 +172,7 @@ def test_several_results_are_compared_on_one_page(result: BacktestResult) -> Non
     assert "Correlation of daily returns" in page.text
     best = max([result, *others], key=lambda one: one.metrics["total_return"])
     stars = re.findall(r'class="best"[^>]*>([^<]+)<', reports.html([result, *others]))
-    assert f"{best.metrics['total_return'] * 100:.2f} %".replace("-", "−") in stars
+    assert f"{best.metrics['total_return'] * 100:.2f}\u00a0%".replace("-", "−") in stars
     assert "parameter fast" in page.text
 
 

@@ -4,7 +4,7 @@
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const MINUTE = 60e3, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
-  const WIDTH = 1080, LEFT = 8, RIGHT = 74, TOP = 10, BOTTOM = 26;
+  const LEFT = 8, RIGHT = 74, TOP = 10, BOTTOM = 26;
   const MOST_TRADES = 500, FEW_TRADES = 150; // all of so many are drawn, else the largest few
 
   const data = JSON.parse(document.getElementById("report-data").textContent);
@@ -116,14 +116,13 @@
     constructor(figure, spec) {
       this.spec = spec;
       this.figure = figure;
-      this.height = spec.height;
+      this.width = this.height = 0; // known when drawn
       this.log = false;
       this.hidden = new Set();
       this.at = null; // the time under the pointer
       this.plot = figure.querySelector(".plot");
       this.tip = figure.querySelector(".tip");
-      this.svg = element("svg", { viewBox: `0 0 ${WIDTH} ${this.height}`, "aria-hidden": "true" }, this.plot);
-      this.svg.style.aspectRatio = `${WIDTH} / ${this.height}`;
+      this.svg = element("svg", { "aria-hidden": "true" }, this.plot);
       this.unit = units[spec.unit];
       this.listen();
     }
@@ -185,15 +184,15 @@
       else this.point(Math.max(view.from, Math.min(view.to, (this.at ?? (view.from + view.to) / 2) + direction * span / 100)));
     }
 
-    pixels() { return this.svg.getBoundingClientRect().width * (WIDTH - LEFT - RIGHT) / WIDTH; }
+    pixels() { return this.svg.getBoundingClientRect().width * (this.width - LEFT - RIGHT) / this.width; }
 
     timeAt(clientX) {
       const box = this.svg.getBoundingClientRect();
-      const x = (clientX - box.left) / box.width * WIDTH;
-      return view.from + (x - LEFT) / (WIDTH - LEFT - RIGHT) * (view.to - view.from);
+      const x = (clientX - box.left) / box.width * this.width;
+      return view.from + (x - LEFT) / (this.width - LEFT - RIGHT) * (view.to - view.from);
     }
 
-    x(ms) { return LEFT + (ms - view.from) / (view.to - view.from) * (WIDTH - LEFT - RIGHT); }
+    x(ms) { return LEFT + (ms - view.from) / (view.to - view.from) * (this.width - LEFT - RIGHT); }
 
     y(value) {
       const scale = this.scaleLog ? Math.log : (number) => number;
@@ -220,7 +219,13 @@
       return [low, high];
     }
 
+    /** Draw in the size that the page gives; flatter on a narrow screen. */
     draw() {
+      this.width = this.plot.clientWidth;
+      if (!this.width) return; // another symbol is shown
+      this.height = Math.round(this.spec.height * Math.max(0.6, Math.min(1, this.width / 1080)));
+      this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+      this.svg.style.aspectRatio = `${this.width} / ${this.height}`;
       let [low, high] = this.range();
       if (!(low <= high)) [low, high] = [0, 1];
       this.scaleLog = this.log && low > 0;
@@ -232,7 +237,7 @@
       this.svg.replaceChildren();
       this.grid();
       const clip = `clip-${this.spec.id}`;
-      element("rect", { x: LEFT, y: 0, width: WIDTH - LEFT - RIGHT, height: this.height - BOTTOM + 1 },
+      element("rect", { x: LEFT, y: 0, width: this.width - LEFT - RIGHT, height: this.height - BOTTOM + 1 },
         element("clipPath", { id: clip }, this.svg));
       const marks = element("g", { "clip-path": `url(#${clip})` }, this.svg);
       this.marks(marks);
@@ -241,13 +246,13 @@
     }
 
     grid() {
-      const right = WIDTH - RIGHT, bottom = this.height - BOTTOM;
-      for (const [value, step] of valueTicks(this.low, this.high, this.scaleLog, this.height > 250 ? 7 : 5.5)) {
+      const right = this.width - RIGHT, bottom = this.height - BOTTOM;
+      for (const [value, step] of valueTicks(this.low, this.high, this.scaleLog, this.height / 45 + 1)) {
         const y = short(this.y(value));
         element("line", { class: value === 0 ? "axis" : "grid", x1: LEFT, x2: right, y1: y, y2: y }, this.svg);
         element("text", { class: "tick", x: right + 8, y: Number(y) + 4 }, this.svg, this.unit.tick(value, step));
       }
-      for (const [ms, text, strong] of timeTicks(view.from, view.to, 9)) {
+      for (const [ms, text, strong] of timeTicks(view.from, view.to, Math.max(3, this.width / 115))) {
         const x = short(this.x(ms));
         if (x > right - 4) continue;
         element("line", { class: "grid", x1: x, x2: x, y1: TOP, y2: bottom }, this.svg);
@@ -288,7 +293,9 @@
       }
       this.tip.replaceChildren(...known.lines.map(([style, name, text]) => {
         const row = document.createElement("div");
-        for (const [kind, content] of [["swatch " + style, ""], ["name", name], ["value", text]]) {
+        const parts = [["name", name], ["value", text]];
+        if (style) parts.unshift([`swatch ${style}`, ""]);
+        for (const [kind, content] of parts) {
           const part = document.createElement("span");
           part.className = kind;
           part.textContent = content;
@@ -296,9 +303,9 @@
         }
         return row;
       }));
-      const right = x > WIDTH * 0.6;
-      this.tip.style.left = right ? "auto" : `${x / WIDTH * 100 + 1.2}%`;
-      this.tip.style.right = right ? `${100 - x / WIDTH * 100 + 1.2}%` : "auto";
+      const right = x > this.width * 0.6;
+      this.tip.style.left = right ? "auto" : `${x / this.width * 100 + 1.2}%`;
+      this.tip.style.right = right ? `${100 - x / this.width * 100 + 1.2}%` : "auto";
     }
 
     read(ms) {
@@ -325,7 +332,7 @@
     visible() {
       const candles = this.spec.candles, times = candles.times;
       const first = Math.max(0, lowerBound(times, view.from) - 1), last = Math.min(times.length, lowerBound(times, view.to) + 1);
-      const group = Math.max(1, Math.ceil((last - first) / 330));
+      const group = Math.max(1, Math.ceil((last - first) / (this.width / 3.2)));
       const bars = [];
       for (let row = first; row < last; row += group) {
         const end = Math.min(row + group, last);
@@ -380,7 +387,7 @@
       if (!bar) return null;
       const lines = [["", momentText(bar.from), ""]];
       for (const name of ["open", "high", "low", "close"]) lines.push(["", name, this.unit.tip(bar[name])]);
-      const near = 6 * (view.to - view.from) / (WIDTH - LEFT - RIGHT);
+      const near = 6 * (view.to - view.from) / (this.width - LEFT - RIGHT);
       const trades = (this.shown || []).filter((trade) => Math.abs(trade.entry - ms) < near || Math.abs(trade.exit - ms) < near);
       for (const trade of trades.slice(0, 4)) {
         const signed = (trade.pnl >= 0 ? "+" : "") + units.money.tip(trade.pnl);
@@ -444,6 +451,12 @@
   const picker = document.getElementById("symbol");
   if (picker) picker.addEventListener("change", () => {
     for (const figure of document.querySelectorAll("figure[data-symbol]")) figure.hidden = figure.dataset.symbol !== picker.value;
+    show(view.from, view.to);
+  });
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth !== width) show(view.from, view.to);
+    width = innerWidth;
   });
   show(full[0], full[1]);
   document.documentElement.dataset.ready = "yes";

@@ -10,6 +10,9 @@ import numpy as np
 #: What stands where a figure is not defined.
 NOTHING = "–"
 
+#: A space at which no line is broken.
+_APART = "\u00a0"
+
 
 def safe(value: object) -> str:
     """Return a text that HTML shows as it is, also inside an attribute in quotes."""
@@ -18,7 +21,7 @@ def safe(value: object) -> str:
 
 def percent(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     """Return a fraction as per cent: 0.0123 is "1.23 %"."""
-    return _with(value, lambda number: f"{_number(number * 100, digits, sign=sign)} %")
+    return _with(value, lambda number: f"{_number(number * 100, digits, sign=sign)}{_APART}%")
 
 
 def money(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
