@@ -1,12 +1,14 @@
 """The tree of commands. A group is a module of its own; this one holds what stands alone."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from alphintra.cli import keys, market, orders, portfolio, users
+from alphintra.cli import backtests, keys, market, orders, portfolio, users
 from alphintra.cli.local import DataOption
 from alphintra.cli.output import JsonOption, UrlOption, show_json
+from alphintra.cli.parity import parity
 from alphintra.cli.roles import ROLES
 
 # No rich in the help texts: it takes half a second to import, and help should be there at once.
@@ -22,6 +24,8 @@ app.add_typer(market.app, name="market")
 app.add_typer(orders.app, name="order")
 app.add_typer(portfolio.positions_app, name="positions")
 app.add_typer(portfolio.portfolio_app, name="portfolio")
+app.add_typer(backtests.app, name="backtests")
+app.command()(parity)
 
 
 @app.command()
@@ -81,6 +85,24 @@ def doctor(data: DataOption = None, url: UrlOption = None, json: JsonOption = Fa
     else:
         print_findings(findings)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command()
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(help="Saved results; several are compared.", metavar="RESULT…")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="What to write: .html, .pdf or .json.")
+    ] = Path("report.html"),
+) -> None:
+    """Show backtests: a page with charts, a PDF, or JSON.
+
+    Works on files that `alphintra backtest --save` wrote; needs no server and no network.
+    """
+    from alphintra.cli.report import write
+
+    print(f"Written: {write(results, out)}")
 
 
 @app.command()

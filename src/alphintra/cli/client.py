@@ -45,10 +45,11 @@ class Api:
         store: CredentialStore | None = None,
         transport: httpx.BaseTransport | None = None,
         pause_first_s: float = 0.25,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.store = store or CredentialStore()
         self.url = server_url(url, self.store)
-        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT_S, transport=transport)
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, transport=transport)
         self._pause_first_s = pause_first_s
 
     def __enter__(self) -> "Api":
