@@ -77,6 +77,16 @@ def cancel_symbol(desk: Desk, number: int, cause: int, ts_ns: int) -> None:
 
 
 @compiled
+def end_run(desk: Desk, closes: int) -> None:
+    """Cancel all orders, and close all positions if asked to."""
+    head = desk.head[0]
+    head["row"] = max(0, head["cursor"] - 1)
+    cancel_everything(desk, Cause.END, head["now_ns"])
+    if closes:
+        close_positions(desk, Cause.END, head["now_ns"])
+
+
+@compiled
 def close_positions(desk: Desk, cause: int, ts_ns: int) -> None:
     """Deal out of every position at its last price, at the usual costs."""
     for number in range(len(desk.symbols)):

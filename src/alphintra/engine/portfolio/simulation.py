@@ -18,8 +18,9 @@ from alphintra.engine.layout import (
     Lifetime,
     Side,
 )
-from alphintra.engine.portfolio import happenings, money, outcome, records, requests, run
-from alphintra.engine.portfolio.records import JOURNAL, NO_ORDER, Cause, Desk, Status, What
+from alphintra.engine.portfolio import entries, outcome, records, requests, run
+from alphintra.engine.portfolio.handle import Handle
+from alphintra.engine.portfolio.records import JOURNAL, NO_ORDER, Desk, Status, What
 from alphintra.engine.portfolio.tape import Tape
 from alphintra.engine.portfolio.terms import AccountTerms, SymbolTerms
 from alphintra.engine.series import Floats, Times
@@ -35,21 +36,22 @@ class _Kernels(NamedTuple):
     next_stop: Callable[..., int]
     advance: Callable[..., None]
     process: Callable[..., int]
-    standing: Callable[..., tuple[float, float, float, float]]
+    standing: Callable[..., tuple[float, float, float, float, float]]
 
 
 @cache
 def _kernels() -> _Kernels:
     tape = Tape(np.zeros((9, 1), np.int64), ("",))
     desk = records.new_desk(tape, (SymbolTerms(symbol=""),), AccountTerms())
+    address = Handle(desk).address
     return _Kernels(
-        submit=entry_of(requests.submit, desk, 0, 0, 0, 0, nan, *(0,) * 11),
-        cancel=entry_of(requests.cancel, desk, 0),
-        modify=entry_of(requests.modify, desk, *(0,) * 7),
-        next_stop=entry_of(run.next_stop, desk, 0),
-        advance=entry_of(run.advance, desk, 0),
-        process=entry_of(run.process, desk),
-        standing=entry_of(money.standing, desk),
+        submit=entry_of(entries.submit, address, 0, 0, 0, 0, nan, *(0,) * 11),
+        cancel=entry_of(entries.cancel, address, 0),
+        modify=entry_of(entries.modify, address, *(0,) * 7),
+        next_stop=entry_of(entries.next_stop, address, 0),
+        advance=entry_of(entries.advance, address, 0),
+        process=entry_of(entries.process, address),
+        standing=entry_of(entries.standing, address),
     )
 
 
@@ -105,7 +107,7 @@ class Simulation:
         self.tape = tape
         self.terms = tuple(terms)
         self.account = account or AccountTerms()
-        self._desk = records.new_desk(tape, self.terms, self.account)
+        self._hold(records.new_desk(tape, self.terms, self.account))
         self._currencies = records.currency_names(tape, self.terms, self.account)
         self._start = (self._desk.symbols.copy(), self._desk.currencies.copy())
         self._told = 0
@@ -175,9 +177,9 @@ class Simulation:
             self._check_family(symbol_index, parent, sibling)
         while True:
             order = self._kernels.submit(
-                self._desk, symbol_index, int(side), int(kind), lots, weight, limit_price_ticks,
-                stop_price_ticks, trail_ticks, trail_bps, int(lifetime), post_only, reduce_only,
-                expires_ns, parent, sibling, tag,
+                self._address, symbol_index, int(side), int(kind), lots, weight,
+                limit_price_ticks, stop_price_ticks, trail_ticks, trail_bps, int(lifetime),
+                post_only, reduce_only, expires_ns, parent, sibling, tag,
             )  # fmt: skip
             if order >= 0:
                 return order
@@ -190,7 +192,7 @@ class Simulation:
             ValueError: there is no such order.
         """
         self._check_known(order_id)
-        while (answer := self._kernels.cancel(self._desk, order_id)) < 0:
+        while (answer := self._kernels.cancel(self._address, order_id)) < 0:
             self._grow(answer)
 
     def modify(
@@ -230,7 +232,7 @@ class Simulation:
             terms["lots"], terms["limit_price_ticks"], terms["stop_price_ticks"],
             terms["trail_ticks"], terms["trail_bps"], ends_ns,
         )  # fmt: skip
-        while (answer := self._kernels.modify(self._desk, order_id, *request)) < 0:
+        while (answer := self._kernels.modify(self._address, order_id, *request)) < 0:
             self._grow(answer)
 
     def session_end_ns(self, symbol_index: int) -> int:
@@ -257,16 +259,16 @@ class Simulation:
 
         At most `limit_row`; a row is the first of its group. Nothing changes.
         """
-        return self._kernels.next_stop(self._desk, min(limit_row, self._rows))
+        return self._kernels.next_stop(self._address, min(limit_row, self._rows))
 
     def advance(self, row: int) -> None:
         """Move the cursor over rows at which nothing happens, as `next_stop` has told."""
         self.cursor = max(self.cursor, min(row, self._rows))
-        self._kernels.advance(self._desk, self.cursor)
+        self._kernels.advance(self._address, self.cursor)
 
     def process(self) -> int:
         """Let the group at the cursor happen, and move behind it; return the new cursor."""
-        while (cursor := self._kernels.process(self._desk)) < 0:
+        while (cursor := self._kernels.process(self._address)) < 0:
             self._grow(cursor)
         self.cursor = cursor
         return cursor
@@ -285,7 +287,7 @@ class Simulation:
             raise ValueError(f"targets have the shape {targets.shape}, not ({self._rows},)")
         if np.isinf(targets).any():
             raise ValueError("a target weight is finite, or NaN")
-        while (answer := run.follow_targets(self._desk, targets, int(lifetime))) < 0:
+        while (answer := entries.follow_targets(self._address, targets, int(lifetime))) < 0:
             self._grow(answer)
         self.cursor = self._rows
 
@@ -298,12 +300,9 @@ class Simulation:
         """
         while len(self._desk.journal) - self._desk.head["journal"][0] < self._live() + 64:
             self._grow(run.NO_ROOM_IN_JOURNAL)
-        self._desk.head["row"] = max(0, self.cursor - 1)
-        happenings.cancel_everything(self._desk, Cause.END, self.now_ns)
         if prices is not None:
             self._desk.symbols["mark"] = prices
-        if close:
-            happenings.close_positions(self._desk, Cause.END, self.now_ns)
+        entries.end_run(self._address, int(close))
 
     # What there is
 
@@ -342,22 +341,22 @@ class Simulation:
             ValueError: the account does not know the currency.
         """
         if currency is None:
-            return float(money.cash_of(self._desk))
+            return self._kernels.standing(self._address)[4]
         if currency not in self._currencies:
             raise ValueError(f"there is no {currency} in this account")
         return float(self._desk.currencies["cash"].item(self._currencies.index(currency)))
 
     def equity(self) -> float:
         """Return cash and positions, in the base."""
-        return self._kernels.standing(self._desk)[0]
+        return self._kernels.standing(self._address)[0]
 
     def exposure(self) -> float:
         """Return the gross value of all positions, in the base."""
-        return self._kernels.standing(self._desk)[3]
+        return self._kernels.standing(self._address)[3]
 
     def buying_power(self) -> float:
         """Return for how much more could be opened, in the base, at a margin of 100 %."""
-        equity, initial, _, _ = self._kernels.standing(self._desk)
+        equity, initial, *_ = self._kernels.standing(self._address)
         return max(0.0, float(equity - initial)) * self.account.leverage
 
     def fills(self) -> NDArray[np.void]:
@@ -380,11 +379,11 @@ class Simulation:
         cells = desk.cells[:, : self.cursor] if self.cursor < self._rows else desk.cells
         if self.cursor < self._rows:
             cells = np.ascontiguousarray(cells)
-        replayed = desk._replace(cells=cells, symbols=symbols, currencies=currencies)
         curve = np.empty((4, cells.shape[1]))
         trips = outcome.trips_room(self.journal())
         going = outcome.going_of(len(symbols))
-        points, count = outcome.replay(replayed, going, trips, curve)
+        replayed = Handle(desk._replace(cells=cells, symbols=symbols, currencies=currencies))
+        points, count = entries.replay(replayed.address, going, trips, curve)
         curve = curve[:, :points]
         return Outcome(curve[0].view(np.int64), curve[1], curve[2], curve[3], trips[:count])
 
@@ -395,6 +394,11 @@ class Simulation:
 
     # Room and checks
 
+    def _hold(self, desk: Desk) -> None:
+        self._desk = desk
+        self._handle = Handle(desk)
+        self._address = self._handle.address
+
     def _live(self) -> int:
         return int(self._desk.symbols["live"].sum()) + 2 * len(self.terms)
 
@@ -402,13 +406,13 @@ class Simulation:
         """Make room for what a compiled function could not place."""
         match answer:
             case requests.NO_ROOM_FOR_ORDER:
-                self._desk = records.with_room(self._desk, "tickets")
+                self._hold(records.with_room(self._desk, "tickets"))
             case requests.NO_ROOM_IN_BOOK:
-                self._desk = records.with_slots(self._desk, 2 * self._desk.slots.shape[1])
+                self._hold(records.with_slots(self._desk, 2 * self._desk.slots.shape[1]))
             case requests.NO_ROOM_FOR_REQUEST:
-                self._desk = records.with_room(self._desk, "requests")
+                self._hold(records.with_room(self._desk, "requests"))
             case run.NO_ROOM_IN_JOURNAL:
-                self._desk = records.with_room(self._desk, "journal")
+                self._hold(records.with_room(self._desk, "journal"))
             case _:
                 raise AssertionError(f"compiled code answered {answer}")
 
