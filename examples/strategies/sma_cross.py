@@ -8,9 +8,6 @@ equal share of the money.
 
 from alphintra.sdk import Bar, Strategy, param
 
-#: Averages that are nearer to each other than this share are equal.
-EQUAL = 1e-9
-
 
 class SmaCross(Strategy):
     """All in when the averages cross upwards; out, or short, when they cross downwards."""
@@ -22,28 +19,14 @@ class SmaCross(Strategy):
     )
 
     def setup(self) -> None:
-        self.fast_line = self.indicator("SMA", timeperiod=self.fast)
-        self.slow_line = self.indicator("SMA", timeperiod=self.slow)
+        fast = self.indicator("SMA", timeperiod=self.fast)
+        slow = self.indicator("SMA", timeperiod=self.slow)
+        self.cross = self.crossing(fast, slow)
         self.share = 1 / len(self.symbols)
-        self.trend: dict[str, int] = {}
 
     def on_bar(self, bar: Bar) -> None:
-        slow = self.slow_line.now
-        apart = self.fast_line.now - slow
-        # Averages that are equal but for rounding are no cross, and neither is NaN at the start.
-        if apart > slow * EQUAL:
-            trend = 1
-        elif apart < -slow * EQUAL:
-            trend = -1
-        else:
-            return
-        before = self.trend.get(bar.symbol)
-        if trend == before:
-            return
-        self.trend[bar.symbol] = trend
-        if before is None:
-            return  # which one is above is known for the first time; that is no cross
-        if trend > 0:
+        cross = self.cross.now
+        if cross > 0:
             self.target_weight(self.share)
-        else:
+        elif cross < 0:
             self.target_weight(-self.share if self.side == "both" else 0.0)

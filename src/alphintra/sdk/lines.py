@@ -18,6 +18,8 @@ from alphintra.sdk.resampling import resampled
 #: What a line is made of: the bars of one symbol in, named columns of their length out.
 Compute = Callable[[Bars], Mapping[str, Floats]]
 NAN: Final = float("nan")
+#: Lines that are nearer to each other than this share are equal: sums round.
+_EQUAL: Final = 1e-9
 PRICES: Final = ("open", "high", "low", "close", "volume")
 
 
@@ -37,6 +39,10 @@ class Timeline:
         if self.pinned is None:
             return range(len(self.feed.symbols))
         return range(self.pinned, self.pinned + 1)
+
+    def same(self, other: "Timeline") -> bool:
+        """Whether another one goes with the same bars."""
+        return (self.pinned, self.timeframe) == (other.pinned, other.timeframe)
 
     def bars(self, symbol: int) -> Bars:
         """Return all bars of a symbol in this timeframe."""
@@ -118,18 +124,6 @@ class Line:
         symbol, at = self._timeline.at_hand()
         return self.values(symbol)[max(at + 1 - count, 0) : at + 1].copy()
 
-    def crossed_above(self, other: "Line | float") -> bool:
-        """Whether it was not above the other at the last bar and is at this one."""
-        before = other[1] if isinstance(other, Line) else other
-        after = other.now if isinstance(other, Line) else other
-        return self[1] <= before and self.now > after
-
-    def crossed_below(self, other: "Line | float") -> bool:
-        """Whether it was not below the other at the last bar and is at this one."""
-        before = other[1] if isinstance(other, Line) else other
-        after = other.now if isinstance(other, Line) else other
-        return self[1] >= before and self.now < after
-
     def values(self, symbol: int) -> Floats:
         """Return the values at all bars of a symbol, also those to come: for runs and checks."""
         found = self._values.get(symbol)
@@ -156,6 +150,21 @@ class Line:
 
     def __repr__(self) -> str:
         return f"Line({self.name}: {self[0]:g})"
+
+
+def crossings(above: Floats, below: Floats) -> Floats:
+    """Return +1 where one line has come from below the other to above it, -1 the other way, else 0.
+
+    Lines that are equal but for rounding are on neither side: only getting to the other side is a
+    cross. Which side comes first is none. Shape (n,), as both.
+    """
+    apart = above - below
+    side = np.where(np.abs(apart) > _EQUAL * np.abs(below), np.sign(apart), 0.0)
+    side[np.isnan(apart)] = 0.0
+    known = np.maximum.accumulate(np.where(side != 0, np.arange(len(side)), 0))
+    side = side[known]  # equal lines stay on the side on which they were
+    before = np.concatenate((np.zeros(min(1, len(side))), side[:-1]))
+    return np.where((side != before) & (before != 0), side, 0.0)
 
 
 class LazyLine(Line):

@@ -102,6 +102,7 @@ class Session:
         self._timers: list[tuple[int, str]] = []
         self._starts = _group_starts(feed)
         self._cursor = 0
+        self._at_once = simulation.account.latency_ns == 0
         self._on_fill = type(strategy).on_fill is not Strategy.on_fill
         self._chunk = 64
         self._told_at = self._chunk_at = time.monotonic()
@@ -213,10 +214,16 @@ class Session:
         called = prepared = 0
         chunk: Iterator[Any] = iter(())
         look = _FIRST_LOOK
+        stirred = False
         while True:
             due = self._timers[-1][0] if self._timers else rows
-            limit = max(min(self._group_end(min(self._cursor + look, rows)), due), self._cursor)
-            stop = self._simulation.next_stop(limit) if limit > self._cursor else limit
+            if stirred and self._at_once and self._cursor < due:
+                # What was asked for has arrived, so the next group has work: no need to look.
+                stop, limit = self._cursor, rows
+            else:
+                limit = min(self._group_end(min(self._cursor + look, rows)), due)
+                limit = max(limit, self._cursor)
+                stop = self._simulation.next_stop(limit)
             bound = stop if calls is None else int(np.searchsorted(calls, stop))
             stirred = False
             while called < bound and not stirred:
@@ -230,9 +237,9 @@ class Session:
                 self._stirred.clear()
                 look = _FIRST_LOOK
             elif stop < limit:
-                self._process(stop)
+                stirred = self._process(stop)
             elif self._timers and stop == due:
-                self._fire(stop)
+                stirred = self._fire(stop)
             else:
                 self._move_to(stop)
                 if stop == rows:
@@ -246,8 +253,12 @@ class Session:
         row = self.feed.row
         return row + 1 if calls is None else int(np.searchsorted(calls, row, side="right"))
 
-    def _process(self, stop: int) -> None:
-        """Let the simulator work on the group in which something happens, and tell of it."""
+    def _process(self, stop: int) -> bool:
+        """Let the simulator work on the group in which something happens, and tell of it.
+
+        Returns:
+            Whether the strategy has given orders.
+        """
         self._move_to(stop)
         self._cursor = self._simulation.process()
         for event in self._simulation.news().tolist():
@@ -255,7 +266,7 @@ class Session:
                 self._tell(event)
             elif event[0] == What.SPLIT:
                 self._split(event[2], event[9])
-        self._stirred.clear()
+        return self._calmed()
 
     def _tell(self, event: tuple[Any, ...]) -> None:
         """Book a fill; the columns are those of the engine's journal."""
@@ -288,13 +299,18 @@ class Session:
         if position.quantity:
             position.average_price *= before / position.quantity
 
-    def _fire(self, row: int) -> None:
-        """Call the timers that are due behind a group."""
+    def _fire(self, row: int) -> bool:
+        """Call the timers that are due behind a group; true when one gave orders."""
         self._move_to(row)
         while self._timers and self._timers[-1][0] == row:
             self._stand_at(row - 1)
             self._strategy.on_timer(self._timers.pop()[1])
+        return self._calmed()
+
+    def _calmed(self) -> bool:
+        stirred = bool(self._stirred)
         self._stirred.clear()
+        return stirred
 
     def _stand_at(self, row: int) -> None:
         """Bring everything that the strategy can see to a row that is not one of its calls."""

@@ -6,11 +6,13 @@ from math import isfinite
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from alphintra import indicators
 from alphintra.engine.series import Bars, Floats
 from alphintra.sdk.errors import StrategyRefused
 from alphintra.sdk.hosting import Host, Lifetime, Order, Status, Terms
-from alphintra.sdk.lines import PRICES, Line, Series, Timeline, make_lines
+from alphintra.sdk.lines import PRICES, Line, Series, Timeline, crossings, make_lines
 from alphintra.sdk.parameters import parameters_of, resolved
 from alphintra.sdk.resampling import duration_ns
 from alphintra.sdk.views import Bar, Fill, Position, Quote, Trade, moment
@@ -114,6 +116,28 @@ class Strategy:
         lines = self._lines(what, on, symbol, timeframe, parameters)
         self._host.lines.extend(lines)
         return lines
+
+    def crossing(self, above: Line, below: Line | float) -> Line:
+        """Return the line that is +1 where one crosses another upwards, -1 downwards, else 0.
+
+        The other may be a level. Lines that are equal but for rounding have not crossed.
+
+        Raises:
+            StrategyRefused: the lines go with different bars.
+        """
+        timeline = above.timeline
+        if isinstance(below, Line) and not timeline.same(below.timeline):
+            raise StrategyRefused("lines that cross have to go with the same bars")
+
+        def compute(bars: Bars) -> Mapping[str, Floats]:
+            place = self._host.feed.place(bars.symbol)
+            values = above.values(place)
+            other = below.values(place) if isinstance(below, Line) else np.full_like(values, below)
+            return {"crossing": crossings(values, other)}
+
+        (line,) = make_lines(timeline, compute, "crossing")
+        self._host.lines.append(line)
+        return line
 
     def _lines(
         self,
