@@ -2,14 +2,14 @@
 
 import asyncio
 
-from alphintra import identity, market
+from alphintra import identity, market, research
 from alphintra.platform import housekeeping
 from alphintra.platform.consumers import run_consumer
 from alphintra.platform.jobs import create_jobs, run_jobs
 from alphintra.platform.services import Services
 
 #: The contexts' background tasks, by namespace.
-BLUEPRINTS = {"platform": housekeeping.tasks}
+BLUEPRINTS = {"platform": housekeeping.tasks, "research": research.tasks}
 
 
 async def run_worker(services: Services, stop: asyncio.Event) -> None:

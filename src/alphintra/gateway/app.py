@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from alphintra import identity, market, trading
+from alphintra import identity, market, research, trading
 from alphintra.gateway.addresses import ClientAddresses
 from alphintra.gateway.edge import Edge
 from alphintra.gateway.facades import stock_broker
@@ -138,6 +138,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
                 trading.router,
                 market.router,
                 market.datasets_router,
+                research.router,
                 identity.router,
                 stock_broker.router,
             )

@@ -7,7 +7,7 @@
 | `/orders`, `/positions` | cancelling and closing (DELETE) | user |
 | `/orders`, `/trade` | reading | user |
 | `/market-data/*`, `/historical_data` | every method | user |
-| `/strategies/*/backtest` | starting one | user |
+| `/backtests`, `/optimizations`, `/strategies/*/backtest` | starting one | user |
 | everything else | every method | user |
 
 The three kinds of order calls have a window each, all of the size `rate_limit_orders`: a dashboard
@@ -36,6 +36,7 @@ _TRADE = f"{API}/trade"
 _POSITIONS = f"{API}/positions"
 _MARKET_DATA = (f"{API}/market-data/", f"{API}/historical_data")
 _STRATEGIES = f"{API}/strategies/"
+_RUNS = frozenset({f"{API}/backtests", f"{API}/optimizations"})
 
 REFUSED = Counter("alphintra_rate_limited_total", "Requests refused by a rate limit", ["bucket"])
 
@@ -82,7 +83,9 @@ def bucket_of(method: str, path: str) -> Bucket:
         return Bucket.AUTH
     if method == "DELETE" and _is_under(path, _POSITIONS):
         return Bucket.ORDERS_CANCEL
-    if method == "POST" and path.startswith(_STRATEGIES) and path.endswith("/backtest"):
+    if method == "POST" and (
+        path in _RUNS or (path.startswith(_STRATEGIES) and path.endswith("/backtest"))
+    ):
         return Bucket.BACKTESTS
     return Bucket.OTHER
 

@@ -35,6 +35,8 @@ _TRADING: Final = frozenset(
         Permission.SIGNALS_WRITE,
         Permission.DATASETS_READ,
         Permission.DATASETS_WRITE,
+        Permission.RESEARCH_READ,
+        Permission.RESEARCH_WRITE,
     }
 )
 _STAFF: Final = frozenset({Permission.USERS_READ, Permission.PLATFORM_READ})

@@ -36,6 +36,8 @@ class Permission(StrEnum):
     MARKET_WRITE = "market:write"
     DATASETS_READ = "datasets:read"
     DATASETS_WRITE = "datasets:write"
+    RESEARCH_READ = "research:read"
+    RESEARCH_WRITE = "research:write"
     PLATFORM_HALT = "platform:halt"
     PLATFORM_READ = "platform:read"
     USERS_READ = "users:read"

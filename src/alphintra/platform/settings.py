@@ -159,6 +159,12 @@ class Settings(BaseSettings):
     tick_retention_days: int = Field(
         default=3, ge=1, le=36_500, description="days that ticks of a live feed are kept"
     )
+    research_seconds_max: int = Field(
+        default=3_600, ge=1, le=7 * 86_400, description="how long one backtest or search may take"
+    )
+    research_memory_mb: int = Field(
+        default=4_096, ge=256, description="memory that one backtest or search may have, in MiB"
+    )
     venue_record_days: int = Field(
         default=30,
         ge=1,

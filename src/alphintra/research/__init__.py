@@ -7,14 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from alphintra.research.jobs import tasks
     from alphintra.research.result import BacktestResult, Manifest
+    from alphintra.research.routes import router
 
 _HOMES = {
     "BacktestResult": "result",
     "Manifest": "result",
+    "router": "routes",
+    "tasks": "jobs",
 }
 
-__all__ = ["BacktestResult", "Manifest"]
+__all__ = ["BacktestResult", "Manifest", "router", "tasks"]
 
 
 def __getattr__(name: str) -> object:
