@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alphintra.cli import backtests, keys, market, orders, portfolio, users
+from alphintra.cli import backtests, datasets, keys, market, orders, portfolio, users
 from alphintra.cli.local import DataOption
 from alphintra.cli.output import JsonOption, UrlOption, show_json
 from alphintra.cli.parity import parity
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(users.app, name="user")
 app.add_typer(keys.app, name="key")
 app.add_typer(market.app, name="market")
+app.add_typer(datasets.app, name="dataset")
 app.add_typer(orders.app, name="order")
 app.add_typer(portfolio.positions_app, name="positions")
 app.add_typer(portfolio.portfolio_app, name="portfolio")

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -15,6 +16,8 @@ from alphintra.cli.errors import CommandFailed, Refused, Unreachable
 DEFAULT_URL = "http://127.0.0.1:8000"
 API = "/api/v1"
 TIMEOUT_S = 15.0
+#: A large file is checked while the sender waits.
+UPLOAD_TIMEOUT_S = 600.0
 ATTEMPTS_MAX = 6
 PAUSE_MAX_S = 4.0
 #: An access token is renewed when less than this is left of it.
@@ -96,6 +99,41 @@ class Api:
             cursor = page["next"]
             if cursor is None:
                 return
+
+    def upload(self, path: str, file: Path, fields: Mapping[str, str]) -> Any:  # JSON
+        """Send a file as a form; the same file sent again leads to the same thing."""
+        try:
+            with file.open("rb") as opened:
+                response = self._http.post(
+                    f"{API}{path}",
+                    files={"file": (file.name, opened)},
+                    data=dict(fields),
+                    headers=self._authorization(),
+                    timeout=UPLOAD_TIMEOUT_S,
+                )
+        except httpx.TransportError as error:
+            raise self._unreachable(error, repeat=True) from error
+        return _answer(response)
+
+    def download(self, path: str, target: Path, **query: object) -> None:
+        """Write the bytes of an answer to a file, all of them or nothing."""
+        plain = _texts({name: value for name, value in query.items() if value is not None})
+        partial = target.with_name(f"{target.name}.partial")
+        try:
+            with self._http.stream(
+                "GET", f"{API}{path}", params=plain, headers=self._authorization()
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    _answer(response)
+                with partial.open("wb") as file:
+                    for piece in response.iter_bytes():
+                        file.write(piece)
+            partial.replace(target)
+        except httpx.TransportError as error:
+            raise self._unreachable(error, repeat=True) from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _send(
         self,

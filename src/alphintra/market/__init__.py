@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from alphintra.market.board import LatestQuote, QuoteBoard
     from alphintra.market.datasets import read_bars, read_quotes, read_series, read_trades
     from alphintra.market.datasets.bundled import seed_datasets
+    from alphintra.market.datasets.options import options_of
+    from alphintra.market.datasets.parsing_process import check_apart
     from alphintra.market.datasets.routes import datasets_router
     from alphintra.market.datasets.service import Dataset, DatasetService
     from alphintra.market.feed import run_market
@@ -40,6 +42,8 @@ _HOMES: Final = {
     "board": ("LatestQuote", "QuoteBoard"),
     "datasets": ("read_bars", "read_quotes", "read_series", "read_trades"),
     "datasets.bundled": ("seed_datasets",),
+    "datasets.options": ("options_of",),
+    "datasets.parsing_process": ("check_apart",),
     "datasets.routes": ("datasets_router",),
     "datasets.service": ("Dataset", "DatasetService"),
     "feed": ("run_market",),
@@ -87,6 +91,7 @@ __all__ = [
     "ReplayResult",
     "SourceView",
     "TradingSession",
+    "check_apart",
     "consumers",
     "datasets_router",
     "history_result",
@@ -96,6 +101,7 @@ __all__ = [
     "load_instrument",
     "load_instruments",
     "next_close",
+    "options_of",
     "read_bars",
     "read_quotes",
     "read_series",

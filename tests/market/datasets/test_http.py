@@ -315,3 +315,20 @@ async def test_file_can_be_read_by_a_worker(upload: Upload, services: Services) 
     path = service.path(await service.get(ann, made))
     assert len(read_bars(path)) == 30
     assert path.stat().st_mode & 0o777 == 0o400
+
+
+async def test_formulas_stay_text_and_are_no_data(upload: Upload) -> None:
+    content = minutes(5) + b"\n2024-01-03T14:30:00+00:00,=1+1,2,1,1,1"
+    answer = await upload(content, symbol="SUM")
+    assert answer.json()["report"]["findings"][0]["code"] == "not_a_number"
+    content = b"ts,symbol,open,high,low,close\n2024-01-02,=cmd|' /C calc'!A0,1,2,1,2"
+    answer = await upload(content)
+    assert answer.json()["code"] == "upload_refused"
+
+
+async def test_names_of_files_are_words_not_places(upload: Upload, storage: Path) -> None:
+    answer = await upload(minutes(7), "../../../etc/pass\u202ewd\r\nX: y", symbol="NAME")
+    assert answer.status_code == 201
+    assert answer.json()["name"].isprintable()
+    outside = {one.name for one in storage.iterdir()}
+    assert outside == {"datasets", "incoming"}

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from alphintra.market.datasets.errors import UploadNeedsDecision, UploadRefused
+
 #: Row numbers that one finding names; its count says how many there are.
 ROWS_SHOWN: Final = 20
 
@@ -62,6 +64,16 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     rows: int = 0
     kept: int = 0
+
+
+def refusal_of(report: QualityReport) -> UploadNeedsDecision | UploadRefused:
+    """Return what to raise for a file that was not taken, with the report on it."""
+    first = report.findings[0].reason if report.findings else "the file is not taken"
+    told = msgspec.to_builtins(report)
+    if report.verdict is not Verdict.NEEDS_DECISION:
+        return UploadRefused(first, report=told)
+    asked = {one.option for one in report.findings if one.severity is Severity.DECISION}
+    return UploadNeedsDecision(f"{first} (options: {', '.join(sorted(asked))})", report=told)
 
 
 class Findings:

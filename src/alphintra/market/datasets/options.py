@@ -1,8 +1,9 @@
 """What a person may say about a file that the file does not say itself."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -83,6 +84,24 @@ class UploadOptions(msgspec.Struct, frozen=True, kw_only=True):
         ):
             raise InvalidOption("date_format: a form such as %d/%m/%Y %H:%M")
         return self
+
+
+def options_of(fields: Mapping[str, str]) -> UploadOptions:
+    """Return the options that a form's fields name; empty ones count as left out.
+
+    Raises:
+        InvalidOption, UnknownTimezone: one of them cannot be.
+    """
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value}
+    known = {field.name for field in msgspec.structs.fields(UploadOptions)}
+    if unknown := sorted(set(given) - known):
+        raise InvalidOption(f"there is no option {unknown[0][:40]!r}")
+    if "columns" in given:
+        given["columns"] = [name.strip() for name in str(given["columns"]).split(",")]
+    try:
+        return msgspec.convert(given, UploadOptions, strict=False).checked()
+    except msgspec.ValidationError as error:
+        raise InvalidOption(str(error)[:200]) from error
 
 
 def timeframe_ns(name: str) -> int:

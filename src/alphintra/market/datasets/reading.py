@@ -241,4 +241,32 @@ def _times(column: Any, path: Path) -> Times:  # pyarrow has no types
 
 
 def _read_judged(path: Path, kind: Kind, symbol: str | None) -> _Found:
-    raise FileNotReadable(f"{path.name} needs judgement; upload it as a dataset ({kind}, {symbol})")
+    """Read a file as an upload would be read, and keep nothing of it."""
+    # Only files that are not plain need all of this.
+    import tempfile
+    import time
+
+    from alphintra.market.datasets.content import COLUMNS
+    from alphintra.market.datasets.findings import refusal_of
+    from alphintra.market.datasets.options import UploadOptions
+    from alphintra.market.datasets.parsing import parse_file
+
+    with tempfile.TemporaryDirectory(prefix="alphintra-read-") as folder:
+        parsed = parse_file(
+            path,
+            name=path.name,
+            options=UploadOptions(),
+            now_ns=time.time_ns(),
+            folder=Path(folder),
+        )
+    content = parsed.content
+    if content is None:
+        raise refusal_of(parsed.report)
+    if content.kind is not kind:
+        raise ColumnsNotRecognised(f"{path.name} holds {content.kind}, not {kind}")
+    layout = content.layout
+    name, (start, count) = _choose(layout, path, symbol)
+    columns = {
+        column: pa.array(content.column(column)[start : start + count]) for column in COLUMNS[kind]
+    }
+    return _Found(name, layout, content.column("ts")[start : start + count], columns)

@@ -5,7 +5,7 @@ somebody else is not there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -32,13 +32,11 @@ from alphintra.market.datasets.errors import (
     InvalidOption,
     SymbolNotInDataset,
     UnknownDataset,
-    UploadNeedsDecision,
-    UploadRefused,
     UploadsBusy,
 )
-from alphintra.market.datasets.findings import QualityReport, Severity, Verdict
+from alphintra.market.datasets.findings import QualityReport, refusal_of
 from alphintra.market.datasets.forms import read_form
-from alphintra.market.datasets.options import DAY_NS, UploadOptions, timeframe_ns
+from alphintra.market.datasets.options import DAY_NS, options_of, timeframe_ns
 from alphintra.market.datasets.parsing_process import DATA, UPLOAD, Checked, Facts, check_apart
 from alphintra.market.datasets.recording import recorded
 from alphintra.market.datasets.resampling import Sessions
@@ -466,32 +464,7 @@ def accepted(checked: Checked) -> Facts:
     """
     if checked.facts is not None:
         return checked.facts
-    report = checked.report
-    first = report.findings[0].reason if report.findings else "the file is not taken"
-    told = msgspec.to_builtins(report)
-    if report.verdict is Verdict.NEEDS_DECISION:
-        asked = [one for one in report.findings if one.severity is Severity.DECISION]
-        options = sorted({one.option for one in asked})
-        raise UploadNeedsDecision(f"{first} (options: {', '.join(options)})", report=told)
-    raise UploadRefused(first, report=told)
-
-
-def options_of(fields: Mapping[str, str]) -> UploadOptions:
-    """Return the options that a form's fields name; empty ones count as left out.
-
-    Raises:
-        InvalidOption, UnknownTimezone: one of them cannot be.
-    """
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value}
-    known = {field.name for field in msgspec.structs.fields(UploadOptions)}
-    if unknown := sorted(set(given) - known):
-        raise InvalidOption(f"there is no option {unknown[0][:40]!r}")
-    if "columns" in given:
-        given["columns"] = [name.strip() for name in str(given["columns"]).split(",")]
-    try:
-        return msgspec.convert(given, UploadOptions, strict=False).checked()
-    except msgspec.ValidationError as error:
-        raise InvalidOption(str(error)[:200]) from error
+    raise refusal_of(checked.report)
 
 
 def _owner(caller: Principal, visibility: str) -> UUID | None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -59,6 +60,7 @@ class FolderStore:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
+        self.sweep()
         try:
             self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._incoming))
@@ -95,11 +97,11 @@ class FolderStore:
         with suppress(FileNotFoundError):
             self._target(key).unlink()
 
-    def sweep(self, now_s: float) -> None:
+    def sweep(self) -> None:
         """Remove what processes that died have left in progress."""
         with suppress(FileNotFoundError):
             for left in self._incoming.iterdir():
-                if left.name.startswith(_PREFIX) and left.stat().st_mtime < now_s - _STALE_S:
+                if left.name.startswith(_PREFIX) and left.stat().st_mtime < time.time() - _STALE_S:
                     shutil.rmtree(left, ignore_errors=True)
 
     def _target(self, key: str) -> Path:
