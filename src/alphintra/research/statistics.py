@@ -21,6 +21,12 @@ _EULER_MASCHERONI: Final = 0.5772156649015329
 #: CSCV looks at every way to choose half of the blocks: 12,870 ways of 16.
 _MAX_BLOCKS: Final = 20
 
+#: Splits times trials that are looked at in one go: what keeps thousands of trials in memory.
+_MAX_CELLS: Final = 2_000_000
+
+#: Samples of the bootstrap that are one matrix product.
+_SAMPLES_AT_ONCE: Final = 64
+
 
 def probabilistic_sharpe_ratio(returns: Floats, benchmark_sharpe: float = 0.0) -> float:
     """Return the probability that the true Sharpe ratio is above a benchmark's.
@@ -153,21 +159,17 @@ def probability_of_backtest_overfitting(returns: Floats, *, blocks: int = 16) ->
     chosen = np.array(list(combinations(range(blocks), blocks // 2)))
     inside = np.zeros((len(chosen), blocks))
     np.put_along_axis(inside, chosen, 1.0, axis=1)
-    trained = _sharpes(inside, counts, sums, squares)
-    judged = _sharpes(1.0 - inside, counts, sums, squares)
-    means = ((1.0 - inside) @ sums) / ((1.0 - inside) @ counts)[:, None]
-
-    row = np.arange(len(chosen))
-    best = np.argmax(trained, axis=1)
-    outcome = judged[row, best]
-    # Ties count half, so that equal trials rank in the middle.
-    rank = (judged < outcome[:, None]).sum(axis=1) + (judged == outcome[:, None]).sum(axis=1) / 2
-    share = (rank + 0.5) / (returns.shape[1] + 1.0)
+    step = max(_MAX_CELLS // returns.shape[1], 1)
+    judged = [
+        _judge(inside[first : first + step], counts, sums, squares)
+        for first in range(0, len(inside), step)
+    ]
+    trained, outcome, mean, share = (np.concatenate(column) for column in zip(*judged, strict=True))
     logits = np.log(share / (1.0 - share))
     return Overfitting(
         probability=float(np.mean(logits <= 0.0)),
-        probability_of_loss=float(np.mean(means[row, best] < 0.0)),
-        degradation=_slope(trained[row, best], outcome),
+        probability_of_loss=float(np.mean(mean < 0.0)),
+        degradation=_slope(trained, outcome),
         logits=logits,
     )
 
@@ -203,11 +205,15 @@ def reality_check(returns: Floats, *, samples: int = 2_000, seed: int = 0) -> fl
     generator = np.random.default_rng(seed)
     block = max(periods ** (1.0 / 3.0), 1.0)
     exceeded = 0
-    for _ in range(samples):
-        rows = _stationary_bootstrap(periods, block, generator)
-        weights = np.bincount(rows, minlength=periods) / periods
-        highest = float(np.max((weights @ returns - centre) * scale))
-        exceeded += max(highest, 0.0) >= observed
+    for first in range(0, samples, _SAMPLES_AT_ONCE):
+        batch = min(_SAMPLES_AT_ONCE, samples - first)
+        # How often each period is drawn: the means of all samples are then one product.
+        drawn = np.empty((batch, periods))
+        for row in range(batch):
+            rows = _stationary_bootstrap(periods, block, generator)
+            drawn[row] = np.bincount(rows, minlength=periods)
+        highest = np.max((drawn @ returns / periods - centre) * scale, axis=1)
+        exceeded += int(np.sum(np.maximum(highest, 0.0) >= observed))
     return exceeded / samples
 
 
@@ -259,6 +265,25 @@ def _sharpes(weights: Floats, counts: Floats, sums: Floats, squares: Floats) -> 
         ratios: Floats = mean / np.sqrt(np.maximum(variance, 0.0))
     # A trial that never traded has no ratio; it is neither good nor bad.
     return np.where(np.isfinite(ratios), ratios, 0.0)
+
+
+def _judge(
+    inside: Floats, counts: Floats, sums: Floats, squares: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return of the best trial of each split: Sharpe inside and outside, mean and rank outside.
+
+    The rank is a share between 0 and 1; ties count half, so that equal trials rank in the middle.
+    """
+    outside = 1.0 - inside
+    trained = _sharpes(inside, counts, sums, squares)
+    judged = _sharpes(outside, counts, sums, squares)
+    row = np.arange(len(inside))
+    best = np.argmax(trained, axis=1)
+    outcome = judged[row, best]
+    rank = (judged < outcome[:, None]).sum(axis=1) + (judged == outcome[:, None]).sum(axis=1) / 2
+    mean = np.einsum("sb,bs->s", outside, sums[:, best]) / (outside @ counts)
+    share = (rank + 0.5) / (sums.shape[1] + 1.0)
+    return trained[row, best], outcome, mean, share
 
 
 def _slope(x: Floats, y: Floats) -> float:

@@ -333,6 +333,7 @@ def _luck(result: BacktestResult, trials: "Trials | None") -> str:
             "Trials behind this result": count(evidence.trials),
             "Deflated Sharpe ratio": percent(evidence.deflated_sharpe_ratio),
             "Probability of overfitting": percent(evidence.probability_of_overfitting),
+            "Reality check, p-value": ratio(evidence.reality_check, 3),
         }
         note = (
             "The deflated Sharpe ratio is the probability that the true Sharpe ratio is above 0, "

@@ -70,6 +70,7 @@ def _best(best: Trial | None, trials: Trials, wanted: Objective) -> str:
         "Trials": count(evidence.trials),
         "Deflated Sharpe ratio": percent(evidence.deflated_sharpe_ratio),
         "Probability of overfitting": percent(evidence.probability_of_overfitting),
+        "Reality check, p-value": ratio(evidence.reality_check, 3),
     }
     note = (
         "The deflated Sharpe ratio is the probability that the best trial is better than luck, "
