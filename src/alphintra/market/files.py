@@ -94,13 +94,16 @@ class Table:
 
     `fields` gives the position of each known field in a row. `rows` yields the number of the row
     in the file (the first data row is 1) and its cells, or `None` for a row that has another
-    number of them. `names` are the columns' own names, `above` is the text above the header.
+    number of them. `names` are the columns' own names, `above` is the text above the header. Of
+    text, `delimiter` parts the cells, and `header_rows` come before the first data row.
     """
 
     kind: Kind
     fields: dict[str, int]
     names: tuple[str, ...]
     above: str = ""
+    delimiter: str = ""
+    header_rows: int = 0
     sample: list[Row]
     rows: Iterator[tuple[int, Row | None, str]]
 
@@ -199,6 +202,8 @@ def _open_csv(path: Path, *, columns: Sequence[str], base: str) -> Table:
         fields=fields,
         names=tuple(names),
         above=above,
+        delimiter=find_delimiter(path),
+        header_rows=len(head) - len(body),
         sample=[row for _, row, _ in ahead if row is not None],
         rows=chain(ahead, rows),
     )
@@ -213,9 +218,7 @@ def csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
     csv.field_size_limit(CELL_LENGTH_MAX)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(CELL_LENGTH_MAX)
-            file.seek(0)
-            delimiter = max(",;\t|", key=first.count)
+            delimiter = find_delimiter(path)
             reader = csv.reader(_bounded(file, path), delimiter=delimiter)
             for cells in reader:
                 if not cells:
@@ -229,6 +232,12 @@ def csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
         raise FileNotReadable(f"{path.name} is not CSV: {error}") from error
     except OSError as error:
         raise FileNotReadable(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def find_delimiter(path: Path) -> str:
+    """Return what parts the cells of the first line of a text."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return max(",;\t|", key=file.readline(CELL_LENGTH_MAX).count)
 
 
 def _bounded(file: Any, path: Path) -> Iterator[str]:  # a text file; `TextIO` has no bounded lines

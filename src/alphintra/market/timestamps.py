@@ -34,7 +34,7 @@ _OTHER_FORMS: Final = (
     "%b %d, %Y",
 )
 #: Epoch values tell their unit by their size; these are the years 1973 to 5138 in each of them.
-_UNITS_NS: Final = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (10**8, NS_PER_SECOND))
+EPOCH_UNITS_NS: Final = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (10**8, NS_PER_SECOND))
 
 
 class BadTime(ValueError):
@@ -159,7 +159,7 @@ def _from_value(cell: Cell) -> datetime | date:
 
 
 def _from_epoch(value: int | float) -> datetime:
-    for least, factor in _UNITS_NS:
+    for least, factor in EPOCH_UNITS_NS:
         if least <= value < least * 1000:
             # Fractions occur in seconds only, where a float still holds the microsecond.
             return to_datetime(value * factor if isinstance(value, int) else round(value * factor))

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -15,10 +17,11 @@ from alphintra.engine.series import Floats, Times
 from alphintra.market.datasets.content import COLUMNS
 from alphintra.market.datasets.moments import TimeColumn, time_cells
 from alphintra.market.datasets.options import SYMBOL
-from alphintra.market.errors import FileNotReadable
-from alphintra.market.files import Kind, Table
+from alphintra.market.errors import FileNotReadable, FileTooLarge
+from alphintra.market.files import ROWS_MAX, Kind, Table
 
 CHUNK_ROWS: Final = 65_536
+_BLOCK_BYTES: Final = 4 * 1024**2
 #: Different symbols that one file may have.
 SYMBOLS_MAX: Final = 2_000
 NO_SYMBOL: Final = -1
@@ -66,8 +69,18 @@ def collect(path: Path, table: Table, column: TimeColumn, *, is_parquet: bool) -
     Raises:
         FileNotReadable, FileTooLarge: the file turned out to be damaged or too large.
     """
+    if table.delimiter:
+        try:
+            return _filled(_Collector(table, column), _csv_chunks(path, table))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            # Something in it is no number, or a row is too long: slowly, so that it can be named.
+            pass
     collector = _Collector(table, column)
     chunks = _parquet_chunks(path, table) if is_parquet else _chunks(table, collector.misshapen)
+    return _filled(collector, chunks)
+
+
+def _filled(collector: "_Collector", chunks: Iterator["_Chunk"]) -> Raw:
     for chunk in chunks:
         collector.add(chunk)
     return collector.raw()
@@ -164,6 +177,59 @@ def _chunks(table: Table, misshapen: list[int]) -> Iterator[_Chunk]:
             )
 
 
+def _csv_chunks(path: Path, table: Table) -> Iterator[_Chunk]:
+    """Yield the rows of a text whose every cell is what it should be.
+
+    Raises:
+        pyarrow.ArrowInvalid: one is not; nothing is said about where.
+    """
+    fields = table.fields
+    texts = [
+        fields[name] for name in ("time", "close_time", "clock", "symbol", "side") if name in fields
+    ]
+    floats = {*fields.values(), *_extras(table.names).values()} - set(texts)
+    names = [f"c{at}" for at in range(len(table.names))]
+    reader = pc.open_csv(
+        path,
+        read_options=pc.ReadOptions(
+            use_threads=False,
+            block_size=_BLOCK_BYTES,
+            skip_rows=table.header_rows,
+            column_names=names,
+        ),
+        parse_options=pc.ParseOptions(delimiter=table.delimiter),
+        convert_options=pc.ConvertOptions(
+            column_types={names[at]: pa.float64() for at in floats}
+            | {names[at]: pa.string() for at in texts},
+            include_columns=[names[at] for at in sorted({*floats, *texts})],
+            null_values=sorted(_MISSING),
+            strings_can_be_null=False,
+        ),
+    )
+    read = 0
+    at_time = fields.get("time", fields.get("close_time", 0))
+    with reader:
+        for batch in reader:
+            length = batch.num_rows
+            columns = {at: batch.column(names[at]) for at in {*floats, *texts}}
+            times = columns[at_time]
+            if (clock := fields.get("clock")) is not None:
+                times = pa.compute.binary_join_element_wise(times, columns[clock], " ")
+            if read == 0:
+                _require_same(times, time_cells(table, table.sample))
+            read += length
+            if read > ROWS_MAX:
+                raise FileTooLarge(f"the file has more than {ROWS_MAX:,} rows")
+            yield _Chunk(range(read - length + 1, read + 1), columns, times, length)
+
+
+def _require_same(times: Any, sample: list[Any]) -> None:  # an Arrow array, and cells
+    """Make sure that both ways of reading begin at the same row."""
+    count = min(len(times), len(sample))
+    if times[:count].to_pylist() != sample[:count]:
+        raise pa.ArrowInvalid("the header is not where it was thought to be")
+
+
 def _parquet_chunks(path: Path, table: Table) -> Iterator[_Chunk]:
     positions = {*table.fields.values(), *_extras(table.names).values()}
     at_time = table.fields.get("time", table.fields.get("close_time", 0))
@@ -185,6 +251,8 @@ def _parquet_chunks(path: Path, table: Table) -> Iterator[_Chunk]:
                 times = [f"{day} {hour}" for day, hour in pairs]
             yield _Chunk(range(read + 1, read + length + 1), columns, times, length)
             read += length
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise FileNotReadable(f"the file is damaged after row {read}") from error
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from alphintra.core.clock import to_ns
 from alphintra.engine.series import Times
@@ -19,7 +20,7 @@ from alphintra.market.datasets.findings import Findings
 from alphintra.market.datasets.options import DAY_NS, NS_PER_SECOND, UploadOptions, timeframe_ns
 from alphintra.market.errors import TimesNotUnderstood, TimezoneRequired
 from alphintra.market.files import Kind, Table
-from alphintra.market.timestamps import BadTime, Cell, TimeReader
+from alphintra.market.timestamps import EPOCH_UNITS_NS, BadTime, Cell, TimeReader
 
 #: What a time that could not be read is in the columns.
 NO_TIME: Final = np.iinfo(np.int64).min
@@ -31,6 +32,8 @@ _MS_OF_DAY: Final = 86_400_000
 #: Candles further apart than this are of a day or longer, and carry a date rather than a moment.
 _DAILY_NS: Final = DAY_NS * 9 // 10
 
+#: Cells of a chunk that are read in both ways and compared.
+_COMPARED: Final = 64
 _ZONE_ADVICE: Final = "Say which zone they are in, e.g. timezone=America/New_York or UTC."
 
 
@@ -39,12 +42,13 @@ class TimeColumn:
     """How to read the times of a file.
 
     `is_label` says that only dates count (candles of a day and longer); `is_close` that the column
-    names the end of candles.
+    names the end of candles; `zone` is that of times without one.
     """
 
     one: Callable[[Cell], int]
     is_label: bool
     is_close: bool
+    zone: str = ""
 
     def read(self, cells: "Sequence[Cell] | pa.Array") -> Times:
         """Return the times of some rows, `NO_TIME` where there is none."""
@@ -59,6 +63,8 @@ class TimeColumn:
 
     def _instants(self, column: pa.Array) -> Times | None:
         kind = column.type
+        if pa.types.is_string(kind) and len(column) and not self.is_label:
+            return self._from_text(column)
         if self.is_label or not (pa.types.is_timestamp(kind) and kind.tz):
             return None
         try:
@@ -68,11 +74,42 @@ class TimeColumn:
         times: Times = nanoseconds.fill_null(NO_TIME).to_numpy(zero_copy_only=False)
         return times
 
+    def _from_text(self, column: pa.Array) -> Times | None:
+        """Return the times of a column at once, where that gives what one by one would give."""
+        for parse in (_from_epochs, self._from_iso):
+            try:
+                times = parse(column)
+            except pa.ArrowInvalid:
+                continue
+            places = np.unique(np.linspace(0, len(column) - 1, _COMPARED).astype(np.int64))
+            if all(self._or_none(column[int(at)].as_py()) == times[at] for at in places):
+                return times
+        return None
+
+    def _from_iso(self, column: pa.Array) -> Times:
+        try:
+            aware = column.cast(pa.timestamp("ns", "UTC"))
+        except pa.ArrowInvalid:
+            naive = column.cast(pa.timestamp("ns"))
+            aware = pc.assume_timezone(
+                naive, timezone=self.zone or "UTC", ambiguous="earliest", nonexistent="raise"
+            )
+        times: Times = aware.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return times
+
     def _or_none(self, cell: Cell) -> int:
         try:
             return self.one(cell)
         except (BadTime, OverflowError):
             return NO_TIME
+
+
+def _from_epochs(column: pa.Array) -> Times:
+    values: Times = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    for least, factor in EPOCH_UNITS_NS:
+        if least <= values.min() and values.max() < least * 1000:
+            return values * factor
+    raise pa.ArrowInvalid("the numbers are no times of one unit")
 
 
 def time_cells(table: Table, rows: Sequence[Sequence[Cell]]) -> list[Cell]:
@@ -109,7 +146,7 @@ def time_column(
     reader = _reader(samples, zone, options, table.kind, findings)
     if reader is None:
         return None
-    return TimeColumn(one=reader[0], is_label=reader[1], is_close=is_close)
+    return TimeColumn(one=reader[0], is_label=reader[1], is_close=is_close, zone=zone)
 
 
 def _reader(

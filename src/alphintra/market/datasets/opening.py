@@ -31,6 +31,8 @@ from alphintra.market.files import (
 
 UNPACKED_BYTES_MAX: Final = 1024**3
 JSON_BYTES_MAX: Final = 12 * 1024**2
+#: A row of fewer bytes than this is none.
+_JSON_ROW_BYTES_MIN: Final = 16
 MEMBERS_MAX: Final = 100
 #: Prices as text shrink to a tenth at best; what shrinks more is not prices.
 RATIO_MAX: Final = 100
@@ -179,7 +181,7 @@ def _open_json(path: Path, *, columns: Sequence[str] = (), base: str = "") -> Ta
         document = msgspec.json.decode(path.read_bytes().removeprefix(_BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileNotReadable(f"the file is not JSON: {str(error)[:100]}") from error
-    names, rows = _table_of(document)
+    names, rows = _table_of(document, rows_max=path.stat().st_size // _JSON_ROW_BYTES_MIN + 1)
     if len(names) > COLUMNS_MAX:
         raise FileTooLarge(f"the file has more than {COLUMNS_MAX} columns")
     if len(rows) > ROWS_MAX:
@@ -213,7 +215,7 @@ def _is_cell(cell: object) -> bool:
     return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
 
 
-def _table_of(document: object) -> tuple[list[str], list[Row]]:
+def _table_of(document: object, *, rows_max: int) -> tuple[list[str], list[Row]]:
     """Return names and rows of objects, of lists, or of columns; also one level further down."""
     if isinstance(document, Mapping):
         lengths = {len(one) for one in document.values() if isinstance(one, list)}
@@ -222,13 +224,15 @@ def _table_of(document: object) -> tuple[list[str], list[Row]]:
             if len(columns) > 1:
                 return list(columns), list(zip(*columns.values(), strict=True))
         wrapped = _wrapped(document)
-        names, rows = _table_of(wrapped)
+        names, rows = _table_of(wrapped, rows_max=rows_max)
         symbol = document.get("symbol")
         if isinstance(symbol, str) and SYMBOL.fullmatch(symbol) and "symbol" not in names:
             return [*names, "symbol"], [(*row, symbol) for row in rows]
         return names, rows
     if not isinstance(document, list) or not document:
         raise FileNotReadable("the file has no list of rows")
+    if len(document) > rows_max:
+        raise FileNotReadable("the rows of the file have nothing in them")
     first = document[0]
     if isinstance(first, Mapping):
         names = [str(name) for name in first]

@@ -32,9 +32,9 @@ _MIB: Final = 1024**2
 _MEMORY_BYTES, _MEMORY_PER_BYTE, _MEMORY_MAX = 144 * _MIB, 5, 1024 * _MIB
 #: Parquet and zip hold more in a byte than text does.
 _MEMORY_PER_PACKED_BYTE: Final = 20
-_CPU_S, _CPU_PER_BYTE = 7, 1 / _MIB
-#: A process waits for its turn on a busy machine.
-_WALL_PER_CPU: Final = 1.3
+_CPU_S, _CPU_PER_BYTE = 6, 0.25 / _MIB
+#: A process waits for its turn on a busy machine; what it may compute is bounded by itself.
+_WALL_PER_CPU: Final = 4.0
 _FILE_BYTES, _FILE_PER_BYTE, _FILE_MAX = 64 * _MIB, 100, 1024 * _MIB
 
 log = structlog.get_logger(__name__)
