@@ -49,6 +49,14 @@ OWNED = {
     ("POST", f"{API}/datasets/{{dataset_id}}/resample"): "dataset_id",
     ("POST", f"{API}/datasets/{{dataset_id}}/adjust"): "dataset_id",
     ("DELETE", f"{API}/datasets/{{dataset_id}}"): "dataset_id",
+    ("GET", f"{API}/backtests/{{run_id}}"): "run_id",
+    ("DELETE", f"{API}/backtests/{{run_id}}"): "run_id",
+    ("GET", f"{API}/backtests/{{run_id}}/trades"): "run_id",
+    ("GET", f"{API}/backtests/{{run_id}}/equity"): "run_id",
+    ("GET", f"{API}/backtests/{{run_id}}/report"): "run_id",
+    ("GET", f"{API}/optimizations/{{run_id}}"): "run_id",
+    ("DELETE", f"{API}/optimizations/{{run_id}}"): "run_id",
+    ("GET", f"{API}/optimizations/{{run_id}}/report"): "run_id",
 }
 #: Routes to one thing that belongs to nobody, or that only staff may call.
 SHARED = {
@@ -69,6 +77,8 @@ LISTS = (
     "/api-keys",
     "/portfolio/history",
     "/datasets",
+    "/backtests",
+    "/optimizations",
 )
 #: Ways of being nobody in particular.
 NOBODY: tuple[dict[str, str], ...] = (
@@ -95,6 +105,7 @@ class Things:
     key_id: str
     request_id: str
     dataset_id: str
+    run_id: str
     symbol: str = SYMBOL
 
 
@@ -135,6 +146,12 @@ async def world(product: Product) -> World:
         headers=owner.headers,
     )
     assert dataset.status_code == 201, dataset.text
+    run = await product.client.post(
+        f"{API}/backtests",
+        json={"strategy": "sma_cross", "dataset_ids": [dataset.json()["id"]]},
+        headers=owner.headers,
+    )
+    assert run.status_code == 202, run.text
     async with asyncio.timeout(10):
         while True:
             held = await product.client.get(f"{API}/positions/{SYMBOL}", headers=owner.headers)
@@ -155,6 +172,7 @@ async def world(product: Product) -> World:
             key_id=key.json()["id"],
             request_id=history.json()["request_id"],
             dataset_id=dataset.json()["id"],
+            run_id=run.json()["id"],
         ),
         keys=keys,
     )
@@ -187,6 +205,7 @@ def anything(things: Things) -> dict[str, str]:
         "key_id": things.key_id,
         "request_id": things.request_id,
         "dataset_id": things.dataset_id,
+        "run_id": things.run_id,
         "user_id": str(uuid4()),
     }
 
@@ -287,7 +306,13 @@ async def test_lists_hold_nothing_of_others(world: World) -> None:
         assert answer.status_code == 200, (path, answer.text)
         text = answer.text
         things = world.things
-        for thing in (things.order_id, things.session_id, things.key_id, things.dataset_id):
+        for thing in (
+            things.order_id,
+            things.session_id,
+            things.key_id,
+            things.dataset_id,
+            things.run_id,
+        ):
             assert thing not in text, path
         assert world.owner.id not in text, path
 
