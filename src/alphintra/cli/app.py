@@ -88,6 +88,112 @@ def doctor(data: DataOption = None, url: UrlOption = None, json: JsonOption = Fa
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
+StrategyArgument = Annotated[
+    str,
+    typer.Argument(help="A file, file.py:ClassName, or a name of the library.", metavar="STRATEGY"),
+]
+SeriesOption = Annotated[
+    list[Path],
+    typer.Option("--data", "-d", help="Parquet or CSV, one symbol each; repeat for several."),
+]
+SymbolsOption = Annotated[
+    list[str] | None,
+    typer.Option("--symbol", help="What to call the data, or which symbol of it; in its order."),
+]
+FromOption = Annotated[str | None, typer.Option("--from", help="From this time on, ISO 8601.")]
+ToOption = Annotated[
+    str | None, typer.Option("--to", help="Up to this time; a date includes its day.")
+]
+CashOption = Annotated[float, typer.Option(min=1, help="Money at the start.")]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", help="NAME=VALUE, in place of a default; repeat for several."),
+]
+SeedOption = Annotated[int, typer.Option(help="Of the strategy's random numbers.")]
+TimeLimitOption = Annotated[
+    float | None, typer.Option("--time-limit", min=0.1, help="Seconds after which it is ended.")
+]
+
+
+@app.command()
+def backtest(
+    strategy: StrategyArgument,
+    data: SeriesOption,
+    symbol: SymbolsOption = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    cash: CashOption = 100_000.0,
+    param: ParamOption = None,
+    fee: Annotated[float, typer.Option(help="Share of each fill's value, 0.001 is 0.1 %.")] = 0.0,
+    maker_fee: Annotated[
+        float | None, typer.Option(help="The same for resting limits; default: --fee.")
+    ] = None,
+    fee_per_unit: Annotated[float, typer.Option(min=0, help="Money for each unit traded.")] = 0.0,
+    minimum_fee: Annotated[float, typer.Option(min=0, help="Of a fill's fee at least.")] = 0.0,
+    slippage: Annotated[
+        float, typer.Option(min=0, help="Basis points by which market orders fill worse.")
+    ] = 0.0,
+    spread: Annotated[
+        float, typer.Option(min=0, help="Basis points between bid and ask; half is paid.")
+    ] = 0.0,
+    leverage: Annotated[float, typer.Option(min=0.01, help="Value held per equity, at most.")] = 1,
+    short: Annotated[bool, typer.Option(help="Selling what is not held is allowed.")] = True,
+    max_gap: Annotated[
+        str | None, typer.Option(help="Refuse data with longer holes, e.g. 4d.")
+    ] = None,
+    seed: SeedOption = 0,
+    time_limit: TimeLimitOption = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with charts (.html), .pdf or .json.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep everything, for `report`.")] = None,
+    trades: Annotated[Path | None, typer.Option(help="Write the trades as CSV.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a strategy over recorded data; needs no server.
+
+    \b
+    alphintra backtest sma_cross --data BARS.parquet --fee 0.001
+    alphintra backtest my.py --data BARS.parquet --param fast=10 --report run.html
+    """
+    from alphintra.cli.backtest import RunOptions, run_backtest
+
+    options = RunOptions(
+        strategy=strategy, data=data, symbols=symbol or (), start=start, end=end, cash=cash,
+        parameters=param or (), seed=seed, time_limit_s=time_limit, fee=fee, maker_fee=maker_fee,
+        fee_per_unit=fee_per_unit, minimum_fee=minimum_fee, slippage_bps=slippage,
+        spread_bps=spread, leverage=leverage, short=short, max_gap=max_gap,
+    )  # fmt: skip
+    run_backtest(options, json=json, report=report, save=save, trades=trades)
+
+
+@app.command()
+def check(
+    strategy: StrategyArgument,
+    data: SeriesOption,
+    symbol: SymbolsOption = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    cash: CashOption = 100_000.0,
+    param: ParamOption = None,
+    seed: SeedOption = 0,
+    time_limit: TimeLimitOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find out whether a strategy peeks into the future.
+
+    Runs it with the future cut off and with another future, and compares what it did before; then
+    with less past, and says from where on that no longer matters. Ends with 1 when it peeks.
+    """
+    from alphintra.cli.backtest import RunOptions, run_check
+
+    options = RunOptions(
+        strategy=strategy, data=data, symbols=symbol or (), start=start, end=end, cash=cash,
+        parameters=param or (), seed=seed, time_limit_s=time_limit,
+    )  # fmt: skip
+    raise typer.Exit(0 if run_check(options, json=json) else 1)
+
+
 @app.command()
 def report(
     results: Annotated[

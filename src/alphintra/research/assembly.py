@@ -175,7 +175,7 @@ def _warnings(outcome: Outcome) -> Iterator[Warning_]:
     )
     for cause, count in rejected.items():
         reason = _REASONS.get(Cause(cause), Cause(cause).name.lower().replace("_", " "))
-        yield Warning_(code="orders_rejected", message=f"{count} orders were rejected: {reason}")
+        yield Warning_(code="rejected_orders", message=f"{count} orders were rejected: {reason}")
     if outcome.too_small:
         yield Warning_(
             code="orders_too_small",

@@ -215,15 +215,36 @@ def run(
 ) -> Outcome:
     """Run a loaded strategy over a prepared market, to the end: positions are closed there."""
     watch = watch or Watch()
-    simulation = Simulation(market.tape, market.terms, market.account)
     if isinstance(strategy, Vectorised):
+        simulation = Simulation(market.tape, market.terms, market.account)
         weights = strategy.weights(market.bars, parameters)
         simulation.run_targets(targets_of(market, weights))
         simulation.finish(prices=_last_prices(market))
         if watch.progress is not None:
             watch.progress(1.0)
         return Outcome(simulation=simulation)
+    simulation, session = play(strategy, market, parameters, seed=seed, watch=watch)
+    simulation.finish(prices=_last_prices(market))
+    return Outcome(
+        simulation=simulation,
+        tags=tuple(session.tags),
+        logs=tuple(session.logs),
+        too_small=session.too_small,
+    )
+
+
+def play(
+    strategy: type[Strategy] | Strategy,
+    market: Market,
+    parameters: Mapping[str, Value],
+    *,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> tuple[Simulation, Session]:
+    """Run a strategy's hooks over all of a market; what is open then stays open."""
+    watch = watch or Watch()
     owner = strategy if isinstance(strategy, type) else type(strategy)
+    simulation = Simulation(market.tape, market.terms, market.account)
     tape = market.tape
     feed = Feed(
         market.symbols,
@@ -239,13 +260,7 @@ def run(
         time_limit_s=watch.time_limit_s,
     )  # fmt: skip
     session.run()
-    simulation.finish(prices=_last_prices(market))
-    return Outcome(
-        simulation=simulation,
-        tags=tuple(session.tags),
-        logs=tuple(session.logs),
-        too_small=session.too_small,
-    )
+    return simulation, session
 
 
 def targets_of(market: Market, weights: Mapping[str, Floats]) -> Floats:

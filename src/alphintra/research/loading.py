@@ -221,7 +221,7 @@ def find_gaps(series: Sequence[Series], *, max_gap_ns: int | None = None) -> lis
         if many:
             found.append(
                 Warning_(
-                    code="gaps",
+                    code="data_gaps",
                     message=f"{part.symbol} has {many} gaps of more than {_GAP_STEPS} bars, the "
                     f"longest {length} {place}",
                 )

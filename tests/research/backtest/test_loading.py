@@ -129,7 +129,7 @@ def holey() -> Bars:
 
 def test_a_gap_is_told_with_its_place() -> None:
     (warning,) = find_gaps([holey()])
-    assert warning.code == "gaps"
+    assert warning.code == "data_gaps"
     assert "30m after 2024-01-01T00:50:00Z (row 49)" in warning.message
     assert find_gaps([walk()]) == []
 

@@ -1,0 +1,280 @@
+"""Does a strategy see the future, and how much past does it need? Found out by experiment.
+
+Look-ahead: the strategy runs over all data, then with the future cut off at several points, then
+with another future behind them. Whatever it did, and every value of its lines, must be the same up
+to there; a difference is proof. Recursion: it runs with less past in front, and what it does must
+become the same again; where that happens is how much warm-up it needs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from alphintra.engine.portfolio import RowKind
+from alphintra.engine.series import Bars, Floats, Quotes, Series, Times
+from alphintra.research.backtest import Market, Watch, play, prepare, targets_of
+from alphintra.research.loading import AnyStrategy, Data, When, load_data, load_strategy
+from alphintra.research.result import iso
+from alphintra.sdk import Strategy, StrategyFailed, Vectorised, parameters_of
+from alphintra.sdk.parameters import Value, resolved
+
+#: Where the future is cut off, as shares of the data; odd, so that no period fits all of them.
+_CUTS: Final = (0.31, 0.5, 0.67, 0.83, 0.96)
+#: How much past is left out, as shares of the data.
+_LATER_STARTS: Final = (0.1, 0.25)
+#: Values that differ by less are the same: sums in another order round in another way.
+_SAME: Final = 1e-9
+#: A warm-up that is longer than this share of the data is told.
+_LONG_WARM_UP: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFinding:
+    """Something that a check has found out."""
+
+    code: str  #: "look_ahead", "long_memory"
+    message: str
+    advice: str
+    is_fault: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"code": self.code, "message": self.message, "advice": self.advice}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What a strategy did and saw: each thing with its time and its name."""
+
+    orders: tuple[tuple[int, str], ...]
+    lines: Mapping[str, tuple[Times, Floats]]
+
+    def lines_only(self) -> "Trace":
+        """Return the trace without its orders, whose sizes depend on what was earned before."""
+        return Trace(orders=(), lines=self.lines)
+
+    def first_difference(self, other: "Trace", start_ns: int, end_ns: int) -> str:
+        """Say what differs first in (start_ns, end_ns]; "" when nothing does."""
+        found = []
+        mine, theirs = (
+            [order for order in trace.orders if start_ns < order[0] <= end_ns]
+            for trace in (self, other)
+        )
+        for at, order in enumerate(mine):
+            if at >= len(theirs) or theirs[at] != order:
+                found.append((order[0], f"the order {order[1]}"))
+                break
+        else:
+            if len(theirs) > len(mine):
+                found.append((theirs[len(mine)][0], f"the order {theirs[len(mine)][1]}"))
+        for name, (times, values) in self.lines.items():
+            if name in other.lines:
+                found += _differing(name, times, values, *other.lines[name], start_ns, end_ns)
+        if not found:
+            return ""
+        at_ns, what = min(found)
+        return f"{what} at {iso(at_ns)}"
+
+
+def check(
+    strategy: AnyStrategy | str,
+    data: Data,
+    *,
+    cash: float = 100_000.0,
+    parameters: Mapping[str, object] | None = None,
+    start: When | None = None,
+    end: When | None = None,
+    symbols: Sequence[str] = (),
+    seed: int = 0,
+    time_limit_s: float | None = None,
+) -> list[CheckFinding]:
+    """Return what a strategy's behaviour gives away; nothing when it sees only the past.
+
+    It runs about a dozen times. A strategy whose orders depend on something else than the data
+    (time, an unseeded generator) is found too: it differs from itself.
+
+    Raises:
+        As `backtest` does.
+    """
+    loaded = load_strategy(strategy)
+    declared = parameters_of(loaded)
+    given = dict(parameters or {})
+    if isinstance(loaded, Strategy):
+        given = {name: getattr(loaded, name) for name in declared} | given
+    chosen = resolved(declared, given, strategy="the strategy")
+    series = load_data(data, start=start, end=end, symbols=symbols)
+    # Ticks follow from all prices, so they are fixed here: a part could have coarser ones.
+    terms = {one.symbol: one for one in prepare(series, cash=cash).terms}
+
+    def trace(parts: Sequence[Series]) -> Trace:
+        watch = Watch(time_limit_s=time_limit_s)
+        market = prepare(parts, cash=cash, terms=terms)
+        return trace_of(loaded, market, chosen, seed=seed, watch=watch)
+
+    whole = trace(series)
+    if finding := _look_ahead(series, whole, trace):
+        return [finding]
+    return _memory(series, whole, trace)
+
+
+def trace_of(
+    strategy: AnyStrategy,
+    market: Market,
+    parameters: Mapping[str, Value],
+    *,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Trace:
+    """Run a strategy and note what it did and what its lines were."""
+    if isinstance(strategy, Vectorised):
+        targets = targets_of(market, strategy.weights(market.bars, parameters))
+        tape = market.tape
+        lines = {}
+        for number, symbol in enumerate(market.symbols):
+            rows = np.flatnonzero((tape.symbol == number) & (tape.kind == RowKind.BAR))
+            lines[f"the weight of {symbol}"] = (tape.close_ns[rows], targets[rows])
+        return Trace(orders=(), lines=lines)
+    simulation, session = play(strategy, market, parameters, seed=seed, watch=watch or Watch())
+    named = {}
+    for number, line in enumerate(session.lines):
+        for place in line.timeline.symbols():
+            bars = line.timeline.bars(place)
+            name = f"the line {line.name} (number {number + 1}) of {market.symbols[place]}"
+            named[name] = (bars.close_ns, line.values(place))
+    return Trace(orders=_orders_of(simulation.orders(), market), lines=named)
+
+
+def _orders_of(tickets: Any, market: Market) -> tuple[tuple[int, str], ...]:
+    names = (
+        "symbol", "side", "kind", "lots", "weight", "limit_price_ticks", "stop_price_ticks",
+        "trail_ticks", "trail_bps", "lifetime", "expires_ns", "parent",
+    )  # fmt: skip
+    found = []
+    for ticket in tickets:
+        terms = ", ".join(f"{name} {ticket[name]}" for name in names[2:])
+        side = "buy" if ticket["side"] == 0 else "sell"
+        symbol = market.symbols[ticket["symbol"]]
+        found.append((int(ticket["submitted_ns"]), f"{side} {symbol} ({terms})"))
+    return tuple(found)
+
+
+def _look_ahead(
+    series: Sequence[Series], whole: Trace, trace: Callable[[Sequence[Series]], Trace]
+) -> CheckFinding | None:
+    last_ns = max(int(_closes(part)[-1]) for part in series)
+    first_ns = min(int(_closes(part)[0]) for part in series)
+    if difference := whole.first_difference(trace(series), first_ns - 1, last_ns):
+        return CheckFinding(
+            code="not_repeatable",
+            message=f"run twice over the same data, the strategy differs from itself: {difference}",
+            advice="Take random numbers from self.random, and the time from self.now.",
+            is_fault=True,
+        )
+    for share in _CUTS:
+        cut_ns = first_ns + int(share * (last_ns - first_ns))
+        for what, parts in (
+            ("cut off", [_until(part, cut_ns) for part in series]),
+            ("another one", [_with_another_future(part, cut_ns) for part in series]),
+        ):
+            if any(len(part) < 2 for part in parts):
+                continue
+            try:
+                other = trace(parts)
+            except StrategyFailed as error:
+                difference = f"it fails: {error.detail}"
+            else:
+                difference = whole.first_difference(other, first_ns - 1, cut_ns)
+            if difference:
+                return CheckFinding(
+                    code="look_ahead",
+                    message=f"with the future after {iso(cut_ns)} {what}, something before it "
+                    f"changes: {difference}",
+                    advice="Find what looks ahead: a negative shift, a mean or maximum over the "
+                    "whole array, a file of its own. Its results are not to be believed.",
+                    is_fault=True,
+                )
+    return None
+
+
+def _memory(
+    series: Sequence[Series], whole: Trace, trace: Callable[[Sequence[Series]], Trace]
+) -> list[CheckFinding]:
+    """Leave out the beginning and see from where on it does not matter."""
+    last_ns = max(int(_closes(part)[-1]) for part in series)
+    first_ns = min(int(_closes(part)[0]) for part in series)
+    for share in _LATER_STARTS:
+        start_ns = first_ns + int(share * (last_ns - first_ns))
+        parts = [_since(part, start_ns) for part in series]
+        if any(len(part) < 2 for part in parts):
+            continue
+        settled_ns = start_ns + int(_LONG_WARM_UP * (last_ns - start_ns))
+        difference = whole.lines_only().first_difference(
+            trace(parts).lines_only(), settled_ns, last_ns
+        )
+        if difference:
+            return [
+                CheckFinding(
+                    code="long_memory",
+                    message=f"started at {iso(start_ns)} instead of {iso(first_ns)}, the strategy "
+                    f"still differs after half of the data: {difference}",
+                    advice="A line depends on where the data begins (an average over everything, "
+                    "a running sum). Live it begins elsewhere, so it will trade differently there.",
+                    is_fault=False,
+                )
+            ]
+    return []
+
+
+def _differing(
+    name: str,
+    times: Times,
+    values: Floats,
+    other_times: Times,
+    other_values: Floats,
+    start_ns: int,
+    end_ns: int,
+) -> list[tuple[int, str]]:
+    """Return the first time at which two columns differ within (start_ns, end_ns], if any."""
+    inside = (times > start_ns) & (times <= end_ns)
+    theirs = (other_times > start_ns) & (other_times <= end_ns)
+    times, values, other_values = times[inside], values[inside], other_values[theirs]
+    count = min(len(values), len(other_values))
+    mine, other = values[:count], other_values[:count]
+    scale = np.maximum(np.abs(mine), np.abs(other))
+    with np.errstate(invalid="ignore"):
+        same = (np.abs(mine - other) <= _SAME * scale) | (np.isnan(mine) & np.isnan(other))
+    if same.all():
+        return []
+    at = int(np.argmin(same))
+    return [(int(times[at]), f"{name} ({mine[at]:g} and {other[at]:g})")]
+
+
+def _closes(part: Series) -> Times:
+    return part.close_ns if isinstance(part, Bars) else part.ts_ns
+
+
+def _until(part: Series, cut_ns: int) -> Series:
+    return part.rows(0, int(np.searchsorted(_closes(part), cut_ns, side="right")))
+
+
+def _since(part: Series, start_ns: int) -> Series:
+    return part.rows(int(np.searchsorted(_closes(part), start_ns)), len(part))
+
+
+def _with_another_future(part: Series, cut_ns: int) -> Series:
+    """Return the series with other prices after a time: twice, four and eight times what they were.
+
+    Powers of two keep every price on its tick and every bar's open and close within its range.
+    """
+    first = int(np.searchsorted(_closes(part), cut_ns, side="right"))
+    random = np.random.default_rng(first)
+    factor = np.ones(len(part))
+    steps = np.cumsum(random.integers(0, 2, len(part) - first) * 2 - 1)
+    factor[first:] = 2.0 ** (1 + steps % 3)
+    prices = {
+        Bars: ("open", "high", "low", "close"),
+        Quotes: ("bid", "ask"),
+    }.get(type(part), ("price",))
+    return replace(part, **{name: getattr(part, name) * factor for name in prices})
