@@ -1,0 +1,692 @@
+"""The portfolio simulator written down a second time: slow, obvious, plain Python, money in Decimal.
+
+The matching of one symbol is that of `reference.Reference`; here is what an account adds to it:
+what a fill costs and whether the account can carry it, brackets and siblings, corporate actions,
+borrowing, liquidation. Nothing is shared with the engine but the names of kinds and the terms. Rows
+are those of a `Tape`; what happens is told in `Portfolio.journal`.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
+
+from alphintra.engine import NO_PRICE, Kind, Lifetime, Reason, Side
+from alphintra.engine.portfolio import AccountTerms, Cause, RowKind, SymbolTerms
+from alphintra.engine.series import ActionKind
+from tests.engine.reference import INFINITY, Amount, Order, Reference
+
+DAY_NS = 86_400 * 10**9
+#: Rounding of doubles must not cost a lot: a need that is larger by this share still fits.
+SLACK = Decimal("1e-9")
+Row = tuple[int, ...]
+
+
+def exact(number: float) -> Decimal:
+    """Return the decimal that a person means by a double."""
+    return Decimal(repr(float(number)))
+
+
+@dataclass(eq=False)
+class Ticket(Order):
+    """An order of the account."""
+
+    symbol: int = 0
+    weight: float | None = None
+    reduce_only: bool = False
+    parent: "Ticket | None" = None
+    follows: bool = False
+    children: list["Ticket"] = field(default_factory=list)
+    ring: list["Ticket"] = field(default_factory=list)
+    status: str = "SENT"
+    filled: int = 0
+
+    @property
+    def is_unsized(self) -> bool:
+        return self.weight is not None and self.lots == 0
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.buys else -1
+
+
+@dataclass
+class Moment:
+    """What orders meet: the price of buys, of sells, and the amount that all of them share."""
+
+    source: str
+    buy: int | None
+    sell: int | None
+    flow: Amount = field(default_factory=lambda: Amount(0))
+    volume: int | None = None
+
+    def level(self, order: Order) -> int | None:
+        return self.buy if order.buys else self.sell
+
+
+class Book(Reference):
+    """The orders of one symbol, whose fills the account decides and books."""
+
+    def __init__(self, account: "Portfolio", number: int) -> None:
+        terms = account.terms[number]
+        super().__init__(
+            slippage_ticks=terms.costs.slippage_ticks,
+            participation_bps=terms.participation_bps,
+            through_only=terms.through_only,
+        )
+        self.account = account
+        self.terms = terms
+        self.moment = Moment("QUOTE", None, None)
+        self.present: list[Order] = []
+        self.born_ns = 0
+
+    # How orders end.
+
+    def trigger(self, order: Order, ts: int) -> None:
+        super().trigger(order, ts)
+        self.account.journal.append(("TRIGGERED", order.number))
+
+    def cancel_order(self, order: Order, reason: int, ts: int) -> None:
+        assert isinstance(order, Ticket)
+        self.orders.remove(order)
+        self.account.journal.append(("CANCELED", order.number, int(reason)))
+        self.account.end(order, "CANCELED")
+
+    def expire(self, now: int) -> None:
+        for order in list(self.orders):
+            if order.expires_ns is not None and order.expires_ns <= now:
+                assert isinstance(order, Ticket)
+                self.orders.remove(order)
+                self.account.journal.append(("EXPIRED", order.number))
+                self.account.end(order, "EXPIRED")
+
+    # What the market does.
+
+    def take_from_quote(
+        self, orders: list[Order], bid: int | None, ask: int | None, ts: int
+    ) -> None:
+        self.moment, self.born_ns = Moment("QUOTE", ask, bid), ts
+        super().take_from_quote(orders, bid, ask, ts)
+
+    def arrive(self, order: Order, ts: int) -> None:
+        self.moment, self.born_ns = Moment("QUOTE", self.ask, self.bid), ts
+        super().arrive(order, ts)
+
+    def on_trade(self, price: int, lots: int | None, ts: int) -> None:
+        self.expire(ts)
+        triggered = []
+        for order in list(self.orders):
+            if order.dormant:
+                if order.kind == Kind.TRAILING_STOP and not self.quoted:
+                    order.show_to_trail(price)
+                if order.is_triggered_by(price):
+                    self.trigger(order, ts)
+                    triggered.append(order)
+        others = [o for o in self.orders if o not in triggered and (o.has_limit or not self.quoted)]
+        if self.quoted:
+            bid = None if self.bid is None else min(self.bid, price)
+            ask = None if self.ask is None else max(self.ask, price)
+            self.take_from_quote(triggered, bid, ask, ts)
+        else:
+            others = list(self.orders)
+        self.moment, self.born_ns = Moment("PRINT", price, price, Amount(lots), lots), ts
+        self.fill_reached(others, price, ts, None)
+        for order in list(self.orders):
+            self.end_moment(order, ts)
+
+    def fill_reached(
+        self, orders: list[Order], price: int, ts: int, resting_price: int | None
+    ) -> None:
+        reached = [
+            o for o in orders if o in self.orders and not o.dormant and self.is_touched(o, price)
+        ]
+        reached.sort(
+            key=lambda o: INFINITY if o.limit is None else abs(o.limit - price), reverse=True
+        )
+        for order in reached:
+            self.fill(order, price, self.moment.flow, ts, resting_price=resting_price)
+
+    def on_bar(
+        self,
+        opening: int,
+        high: int,
+        low: int,
+        close: int,
+        volume: int | None,
+        start: int,
+        end: int,
+    ) -> None:
+        self.expire(start)
+        flow = Amount(None)
+        if volume is not None and not self.terms.unlimited_volume:
+            flow = Amount(volume * self.participation_bps // 10_000)
+        self.moment, self.born_ns = Moment("BAR", opening, opening, flow, volume), start
+        self.present = [order for order in self.orders if order.accepted_ns <= start]
+        for order in list(self.present):
+            if order.dormant:
+                if order.kind == Kind.TRAILING_STOP:
+                    order.show_to_trail(opening)
+                if order.is_triggered_by(opening):
+                    self.trigger(order, start)
+        there = [order for order in self.orders if order in self.present]
+        self.fill_reached(there, opening, start, opening)
+        for order in list(self.orders):
+            if order in self.present:
+                self.end_moment(order, start)
+        first, second = (high, low) if high - opening < opening - low else (low, high)
+        for begin, finish in pairwise([opening, first, second, close]):
+            self.move(begin, finish, flow, self.present, end)
+
+    # A fill.
+
+    def fill(
+        self, order: Order, price: int, amount: Amount, ts: int, *, resting_price: int | None
+    ) -> None:
+        assert isinstance(order, Ticket)
+        if order not in self.orders:
+            return  # a sibling has taken it away in this moment
+        if resting_price is not None:
+            self.moment.buy = self.moment.sell = price
+        if order.is_unsized:
+            if not self.account.size(order, self, ts):
+                return
+            level = self.moment.level(order)
+            assert level is not None
+            price, amount = level, self.amount_for(order)
+        maker = order.has_limit and order.has_met_market
+        if order.has_limit and not maker and order.post_only:
+            self.cancel_order(order, Reason.POST_ONLY_WOULD_TAKE, ts)
+            return
+        ticks = price
+        if maker:
+            assert order.limit is not None
+            ticks = order.limit if resting_price is None else resting_price
+        elif not order.has_limit:
+            ticks = order.worse_by(price, self.slippage_ticks)
+        permitted, cause = self.account.permit(order, self.price(order, ticks, order.lots), maker)
+        if permitted == 0:
+            self.cancel_order(order, cause, ts)
+            return
+        if permitted < order.lots:
+            self.account.journal.append(("REDUCED", order.number, order.lots - permitted))
+            order.lots = permitted
+        lots = order.lots if amount.lots is None else min(order.lots, amount.lots)
+        if lots == 0 or (order.lifetime == Lifetime.FOK and lots < order.lots):
+            return
+        if amount.lots is not None:
+            amount.lots -= lots
+        order.lots -= lots
+        if order.lots == 0:
+            self.orders.remove(order)
+        dealt_ns = self.time(order, ts)
+        self.account.deal(order, lots, self.price(order, ticks, lots), maker, dealt_ns)
+        if order.lots == 0:
+            self.account.end(order, "FILLED")
+        self.account.take_from_siblings(order, lots, dealt_ns)
+        self.feed_children(order, lots, ts)
+
+    def price(self, order: Ticket, ticks: int, lots: int) -> Decimal:
+        """Return what so many lots of an order deal at."""
+        price = ticks * exact(self.terms.tick_size)
+        if order.has_limit:
+            return price
+        return self.account.worsened(order.symbol, order.sign, price, lots, self.moment.volume)
+
+    def feed_children(self, parent: Ticket, lots: int, ts: int) -> None:
+        """Children that follow get what the parent has filled; those that waited come in."""
+        raised = [child for child in parent.children if child.status == "WAITING"]
+        for child in parent.children:
+            if child.follows and child.status in ("WAITING", "OPEN"):
+                child.lots += lots
+        for child in raised:
+            if child.status == "WAITING":  # not taken away by a sibling that came in before it
+                child.status, child.accepted_ns = "OPEN", self.born_ns
+                child.dormant = child.kind in (Kind.STOP, Kind.STOP_LIMIT, Kind.TRAILING_STOP)
+                self.orders.append(child)
+                self.present.append(child)
+                self.meet(child, ts)
+
+    def meet(self, order: Ticket, ts: int) -> None:
+        """Let an order that comes in the middle of a moment meet it."""
+        price = self.moment.level(order)
+        if price is not None:
+            if order.dormant:
+                if order.kind == Kind.TRAILING_STOP:
+                    order.show_to_trail(price)
+                if order.is_triggered_by(price):
+                    self.trigger(order, ts)
+            on_quote = self.moment.source == "QUOTE"
+            if not order.dormant and (
+                order.accepts(price) if on_quote else self.is_touched(order, price)
+            ):
+                resting = price if self.moment.source == "BAR" else None
+                self.fill(order, price, self.amount_for(order), ts, resting_price=resting)
+        self.end_moment(order, ts)
+
+    def amount_for(self, order: Order) -> Amount:
+        if self.moment.source == "QUOTE":
+            return self.ask_amount if order.buys else self.bid_amount
+        return self.moment.flow
+
+
+class Portfolio:
+    """Many symbols in one account of one currency."""
+
+    def __init__(self, terms: list[SymbolTerms], account: AccountTerms, begins_ns: int) -> None:
+        self.terms = terms
+        self.account = account
+        self.cash = exact(account.cash[account.base])
+        self.positions = [0] * len(terms)
+        self.marks: list[Decimal | None] = [None] * len(terms)
+        self.traded = [Decimal(0)] * len(terms)
+        self.delisted = [False] * len(terms)
+        self.journal: list[tuple[object, ...]] = []
+        self.tickets: list[Ticket] = []
+        self.requests: list[tuple[int, str, Ticket]] = []
+        self.books = [Book(self, number) for number in range(len(terms))]
+        self.now_ns = begins_ns
+        self.borrow_day = 0
+
+    # What the owner asks for.
+
+    def submit(self, ticket: Ticket, sibling: Ticket | None = None) -> None:
+        self.tickets.append(ticket)
+        if ticket.parent is not None:
+            ticket.parent.children.append(ticket)
+        ticket.ring = [ticket]
+        if sibling is not None:
+            # It stands behind the one it is linked to.
+            place = sibling.ring.index(sibling) + 1
+            sibling.ring.insert(place, ticket)
+            ticket.ring = sibling.ring
+        self.requests.append((self.now_ns + self.account.latency_ns, "SUBMIT", ticket))
+
+    def cancel(self, ticket: Ticket) -> None:
+        self.requests.append((self.now_ns + self.account.latency_ns, "CANCEL", ticket))
+
+    def answer(self, until_ns: int) -> None:
+        while self.requests and self.requests[0][0] <= until_ns:
+            ts, wish, ticket = self.requests.pop(0)
+            if wish == "SUBMIT" and ticket.status == "SENT":
+                self.accept(ticket, ts)
+            elif wish == "CANCEL" and ticket.status == "OPEN":
+                self.books[ticket.symbol].cancel(ticket.number, ts)
+            elif wish == "CANCEL" and ticket.status == "WAITING":
+                self.drop(ticket, Cause.REQUESTED)
+
+    def accept(self, ticket: Ticket, ts: int) -> None:
+        parent = ticket.parent
+        if self.delisted[ticket.symbol]:
+            return self.refuse(ticket, Cause.DELISTED)
+        if parent is not None:
+            if parent.filled == 0 and parent.status in ("SENT", "WAITING", "OPEN"):
+                ticket.status = "WAITING"
+                return None
+            if parent.filled == 0:
+                return self.refuse(ticket, Cause.PARENT_ENDED)
+            if ticket.follows:
+                ticket.lots = parent.filled
+        if ticket.expires_ns is not None and ticket.expires_ns <= ts:
+            self.journal.append(("EXPIRED", ticket.number))
+            return self.end(ticket, "EXPIRED")
+        if self.is_beyond_means(ticket):
+            return self.refuse(ticket, Cause.BUYING_POWER)
+        ticket.status, ticket.accepted_ns = "OPEN", ts
+        return self.books[ticket.symbol].submit(ticket)
+
+    def is_beyond_means(self, ticket: Ticket) -> bool:
+        """An order that could not be carried at its limit or the last price is refused at once."""
+        stops = ticket.kind in (Kind.STOP, Kind.STOP_LIMIT, Kind.TRAILING_STOP)
+        if ticket.is_unsized or ticket.reduce_only or stops:
+            return False
+        price = self.marks[ticket.symbol]
+        if ticket.limit is not None:
+            price = ticket.limit * exact(self.terms[ticket.symbol].tick_size)
+        closing = self.closing(ticket)
+        opening = ticket.lots - closing
+        if price is None or opening == 0:
+            return False
+        carried = self.carried(ticket, closing, opening, price, False, first=True)
+        return closing + carried == 0 if self.account.shrink else carried < opening
+
+    def refuse(self, ticket: Ticket, cause: Cause) -> None:
+        self.journal.append(("REJECTED", ticket.number, int(cause)))
+        self.end(ticket, "REJECTED")
+
+    def drop(self, ticket: Ticket, cause: Cause) -> None:
+        """Cancel an order that is not in a book."""
+        self.journal.append(("CANCELED", ticket.number, int(cause)))
+        self.end(ticket, "CANCELED")
+
+    def end(self, ticket: Ticket, status: str) -> None:
+        ticket.status = status
+        if ticket.filled == 0:
+            for child in ticket.children:
+                if child.status == "WAITING":
+                    self.journal.append(("CANCELED", child.number, int(Cause.PARENT_ENDED)))
+                    child.status = "CANCELED"
+
+    def take_from_siblings(self, ticket: Ticket, lots: int, ts: int) -> None:
+        place = ticket.ring.index(ticket)
+        for other in ticket.ring[place + 1 :] + ticket.ring[:place]:
+            if other.status == "OPEN":
+                if other.is_unsized or other.lots <= lots:
+                    self.books[other.symbol].cancel_order(other, Cause.SIBLING_FILLED, ts)
+                else:
+                    other.lots -= lots
+                    self.journal.append(("REDUCED", other.number, lots))
+            elif other.status in ("SENT", "WAITING"):
+                self.drop(other, Cause.SIBLING_FILLED)
+
+    # What a fill costs, and whether it may be.
+
+    def unit(self, number: int) -> Decimal:
+        return exact(self.terms[number].lot_size) * exact(self.terms[number].multiplier)
+
+    def worsened(
+        self, number: int, sign: int, price: Decimal, lots: int, volume: int | None
+    ) -> Decimal:
+        costs = self.terms[number].costs
+        share = (exact(costs.half_spread_bps) + exact(costs.slippage_bps)) / 10_000
+        if costs.impact and volume:
+            share += exact(costs.impact) * (Decimal(lots) / volume).sqrt()
+        return price * (1 + sign * share)
+
+    def rate(self, number: int, maker: bool) -> Decimal:
+        costs = self.terms[number].costs
+        rate = costs.rate if not maker or costs.maker_rate is None else costs.maker_rate
+        for start, tier in costs.tiers:
+            if self.traded[number] >= exact(start):
+                rate = tier
+        return exact(rate)
+
+    def fee(self, number: int, lots: int, price: Decimal, maker: bool, *, first: bool) -> Decimal:
+        terms, costs = self.terms[number], self.terms[number].costs
+        fee = lots * self.unit(number) * price * self.rate(number, maker)
+        fee += lots * exact(terms.lot_size) * exact(costs.per_unit)
+        fee += exact(costs.per_order) if first else 0
+        if fee < 0:
+            return fee  # a rebate
+        fee = max(fee, exact(costs.minimum))
+        return fee if costs.maximum == float("inf") else min(fee, exact(costs.maximum))
+
+    def initial(self, number: int) -> Decimal:
+        return exact(self.terms[number].margin_initial) / exact(self.account.leverage)
+
+    def maintenance(self, number: int) -> Decimal:
+        given = self.terms[number].margin_maintenance
+        return exact(given) if given is not None else min(self.initial(number) / 2, Decimal("0.25"))
+
+    def value(self, number: int, price: Decimal | None = None) -> Decimal:
+        mark = self.marks[number] if price is None else price
+        if self.positions[number] == 0:
+            return Decimal(0)
+        assert mark is not None
+        return self.positions[number] * self.unit(number) * mark
+
+    def equity(self) -> Decimal:
+        return self.cash + sum(self.value(number) for number in range(len(self.terms)))
+
+    def equity_at(self, number: int, price: Decimal) -> Decimal:
+        return self.equity() - self.value(number) + self.value(number, price)
+
+    def closing(self, ticket: Ticket) -> int:
+        return min(ticket.lots, max(0, -ticket.sign * self.positions[ticket.symbol]))
+
+    def carried(
+        self, ticket: Ticket, closing: int, opening: int, price: Decimal, maker: bool, *, first: bool
+    ) -> int:
+        """Return how many of `opening` lots the account can carry after closing."""
+        number = ticket.symbol
+        equity = self.equity_at(number, price)
+        others = sum(
+            abs(self.value(n)) * self.initial(n) for n in range(len(self.terms)) if n != number
+        )
+        per_lot = price * self.unit(number) * self.initial(number)
+        held = abs(self.positions[number] + ticket.sign * closing)
+        free = equity - others - held * per_lot + SLACK * max(Decimal(1), abs(equity))
+        if closing:
+            free -= self.fee(number, closing, price, maker, first=first)
+            first = False
+        for lots in range(opening, 0, -1):
+            if lots * per_lot + self.fee(number, lots, price, maker, first=first) <= free:
+                return lots
+        return 0
+
+    def permit(self, ticket: Ticket, price: Decimal, maker: bool) -> tuple[int, Cause]:
+        closing = self.closing(ticket)
+        opening = ticket.lots - closing
+        if opening == 0:
+            return closing, Cause.NONE
+        if ticket.reduce_only:
+            return closing, Cause.NOTHING_TO_REDUCE
+        shortable = self.account.allow_short and self.terms[ticket.symbol].shortable
+        if not ticket.buys and not shortable:
+            return closing, Cause.SHORT_NOT_ALLOWED
+        first = ticket.filled == 0
+        carried = self.carried(ticket, closing, opening, price, maker, first=first)
+        if carried < opening and not self.account.shrink:
+            carried = 0
+        return closing + carried, Cause.BUYING_POWER
+
+    def size(self, ticket: Ticket, book: Book, ts: int) -> bool:
+        """Give a weight order its side and quantity; False when there is nothing to do."""
+        number = ticket.symbol
+        some = book.moment.buy if book.moment.buy is not None else book.moment.sell
+        assert some is not None
+        at = some * exact(self.terms[number].tick_size)
+        first = ticket.filled == 0
+        wants = self.target(number, ticket.weight, at, first)
+        ticket.side = Side.BUY if wants >= self.positions[number] else Side.SELL
+        ticks = book.moment.level(ticket)
+        if ticks is None:
+            return False
+        ticks = ticket.worse_by(ticks, book.slippage_ticks)
+        at = ticks * exact(self.terms[number].tick_size)
+        price = self.worsened(number, ticket.sign, at, 0, None)
+        lots = ticket.sign * (self.target(number, ticket.weight, price, first) - self.positions[number])
+        if lots <= 0:
+            book.cancel_order(ticket, Cause.NOTHING_TO_DO, ts)
+            return False
+        ticket.lots = lots
+        return True
+
+    def target(self, number: int, weight: float | None, price: Decimal, first: bool) -> int:
+        assert weight is not None
+        if weight == 0:
+            return 0
+        sign = 1 if weight > 0 else -1
+        equity = self.equity_at(number, price)
+        if self.positions[number] * sign < 0:
+            equity -= self.fee(number, abs(self.positions[number]), price, False, first=first)
+        if equity <= 0:
+            return 0
+        per_lot = price * self.unit(number) * (1 + self.rate(number, False))
+        return sign * int(abs(exact(weight)) * equity / per_lot)
+
+    def deal(self, ticket: Ticket, lots: int, price: Decimal, maker: bool, ts: int) -> None:
+        """Book a fill; one that turns the position is two."""
+        closing = min(lots, max(0, -ticket.sign * self.positions[ticket.symbol]))
+        if closing:
+            self.settle(ticket, ticket.symbol, ticket.sign, closing, price, maker, ts)
+            if self.positions[ticket.symbol] == 0:
+                book = self.books[ticket.symbol]
+                for other in list(book.orders):
+                    assert isinstance(other, Ticket)
+                    if other.reduce_only and other is not ticket and other in book.orders:
+                        book.cancel_order(other, Cause.NOTHING_TO_REDUCE, ts)
+        if lots > closing:
+            self.settle(ticket, ticket.symbol, ticket.sign, lots - closing, price, maker, ts)
+
+    def settle(
+        self, ticket: Ticket | None, number: int, sign: int, lots: int, price: Decimal,
+        maker: bool, ts: int,
+    ) -> None:  # fmt: skip
+        fee = self.fee(number, lots, price, maker, first=ticket is None or ticket.filled == 0)
+        value = lots * self.unit(number) * price
+        shorts = sum(position < 0 for position in self.positions)
+        self.positions[number] += sign * lots
+        if shorts == 0 and self.positions[number] < 0:
+            self.borrow_day = ts // DAY_NS
+        self.traded[number] += value
+        self.cash -= sign * value + fee
+        who = -1 if ticket is None else ticket.number
+        side = Side.BUY if sign > 0 else Side.SELL
+        self.journal.append(("FILL", who, number, int(side), lots, price, fee, maker, ts))
+        if ticket is not None:
+            ticket.filled += lots
+
+    # What happens.
+
+    def process(self, rows: list[Row]) -> None:
+        """Let a group happen: rows of one end."""
+        close_ns, is_action = rows[0][0], rows[0][3] == RowKind.ACTION
+        self.answer(max(row[1] for row in rows))
+        if is_action:
+            for row in rows:
+                self.act(row)
+        else:
+            self.charge_interest(close_ns)
+            for row in rows:
+                if row[3] == RowKind.BAR:
+                    self.marks[row[2]] = row[4] * exact(self.terms[row[2]].tick_size)
+            for row in rows:
+                if not self.delisted[row[2]]:
+                    self.happen(row)
+            for row in rows:
+                self.leave_behind(row)
+            self.liquidate(close_ns)
+        self.answer(close_ns)
+        self.now_ns = close_ns
+
+    def happen(self, row: Row) -> None:
+        close_ns, open_ns, number, kind, a, b, c, d, e = row
+        book = self.books[number]
+        if kind == RowKind.BAR:
+            book.on_bar(a, b, c, d, None if e < 0 else e, open_ns, close_ns)
+        elif kind == RowKind.QUOTE:
+            bid, ask = (None if price == NO_PRICE else price for price in (a, b))
+            bid_lots, ask_lots = (None if size < 0 else size for size in (c, d))
+            book.on_quote(bid, ask, bid_lots, ask_lots, close_ns)
+        else:
+            book.on_trade(a, None if b < 0 else b, close_ns)
+
+    def leave_behind(self, row: Row) -> None:
+        _, _, number, kind, a, b, _, d, _ = row
+        tick = exact(self.terms[number].tick_size)
+        if kind == RowKind.QUOTE:
+            known = [price for price in (a, b) if price != NO_PRICE]
+            if known:
+                self.marks[number] = sum(known) * tick / len(known)
+        else:
+            self.marks[number] = (d if kind == RowKind.BAR else a) * tick
+
+    def charge_interest(self, ts: int) -> None:
+        days = ts // DAY_NS - self.borrow_day
+        if days <= 0 or not any(position < 0 for position in self.positions):
+            return
+        self.borrow_day = ts // DAY_NS
+        for number, position in enumerate(self.positions):
+            rate = exact(self.terms[number].costs.borrow_rate)
+            if position < 0 and rate:
+                self.pay("BORROW", number, self.value(number) * rate * days / 365)
+
+    def pay(self, what: str, number: int, amount: Decimal) -> None:
+        self.cash += amount
+        self.journal.append((what, number, amount))
+
+    def liquidate(self, ts: int) -> None:
+        needed = sum(
+            abs(self.value(number)) * self.maintenance(number) for number in range(len(self.terms))
+        )
+        if not self.account.liquidation or not any(self.positions) or self.equity() >= needed:
+            return
+        self.journal.append(("LIQUIDATION",))
+        self.cancel_everything(Cause.LIQUIDATION, ts)
+        for number in range(len(self.terms)):
+            self.close(number, Cause.LIQUIDATION, ts)
+
+    def cancel_everything(self, cause: Cause, ts: int) -> None:
+        for number in range(len(self.terms)):
+            self.cancel_symbol(number, cause, ts)
+
+    def cancel_symbol(self, number: int, cause: Cause, ts: int) -> None:
+        while self.books[number].orders:
+            self.books[number].cancel_order(self.books[number].orders[0], cause, ts)
+        for ticket in reversed(self.tickets):
+            if ticket.symbol == number and ticket.status in ("SENT", "WAITING"):
+                self.drop(ticket, cause)
+
+    def close(self, number: int, cause: Cause, ts: int) -> None:
+        position, price = self.positions[number], self.marks[number]
+        if position == 0:
+            return
+        assert price is not None
+        sign = -1 if position > 0 else 1
+        if cause != Cause.DELISTED:
+            ticks = self.terms[number].costs.slippage_ticks
+            price += sign * ticks * exact(self.terms[number].tick_size)
+            price = self.worsened(number, sign, price, abs(position), None)
+        self.settle(None, number, sign, abs(position), price, False, ts)
+
+    def finish(self) -> None:
+        self.cancel_everything(Cause.END, self.now_ns)
+        for number in range(len(self.terms)):
+            self.close(number, Cause.END, self.now_ns)
+
+    def act(self, row: Row) -> None:
+        ts, _, number, _, kind, numerator, denominator, amount, _ = row
+        import struct
+
+        paid = exact(struct.unpack("d", struct.pack("q", amount))[0])
+        units = self.positions[number] * self.unit(number)
+        if kind == ActionKind.DIVIDEND and units:
+            self.pay("DIVIDEND", number, units * paid)
+        elif kind == ActionKind.FUNDING and units:
+            self.pay("FUNDING", number, -self.value(number) * paid)
+        elif kind == ActionKind.SPLIT:
+            self.split(number, numerator, denominator, ts)
+        elif kind == ActionKind.DELISTING and not self.delisted[number]:
+            self.delisted[number] = True
+            self.journal.append(("DELISTING", number))
+            self.cancel_symbol(number, Cause.DELISTED, ts)
+            self.close(number, Cause.DELISTED, ts)
+
+    def split(self, number: int, numerator: int, denominator: int, ts: int) -> None:
+        mark, held = self.marks[number], self.positions[number]
+        if mark is not None:
+            self.marks[number] = mark = mark * denominator / numerator
+        if held:
+            assert mark is not None
+            sign = 1 if held > 0 else -1
+            exactly = Decimal(abs(held) * numerator) / denominator
+            self.positions[number] = sign * int(exactly)
+            left = exactly - int(exactly)
+            self.pay("SPLIT", number, sign * left * self.unit(number) * mark)
+        book = self.books[number]
+        book.bid = book.ask = None
+        for ticket in list(book.orders):
+            assert isinstance(ticket, Ticket)
+            if ticket.is_unsized:
+                continue
+            lots = ticket.lots * numerator // denominator
+            if lots == 0:
+                book.cancel_order(ticket, Cause.SPLIT, ts)
+            else:
+                ticket.lots = lots
+                ticket.filled = ticket.filled * numerator // denominator
+                self.rescale(ticket, numerator, denominator)
+        for ticket in self.tickets:
+            if ticket.symbol == number and ticket.status in ("SENT", "WAITING"):
+                ticket.lots = ticket.lots * numerator // denominator
+                self.rescale(ticket, numerator, denominator)
+
+    @staticmethod
+    def rescale(ticket: Ticket, numerator: int, denominator: int) -> None:
+        def share(ticks: int) -> int:
+            return (2 * ticks * denominator + numerator) // (2 * numerator)  # to the nearest
+
+        ticket.limit = None if ticket.limit is None else share(ticket.limit)
+        ticket.stop = None if ticket.stop is None else share(ticket.stop)
+        ticket.mark = None if ticket.mark is None else share(ticket.mark)
+        if ticket.trail_ticks:
+            ticket.trail_ticks = max(1, share(ticket.trail_ticks))
