@@ -58,7 +58,16 @@ class _SourceCache(FunctionCache):
 
 def compiled(function: _Function) -> _Function:
     """Compile `function` on its first call, or load it from the cache."""
-    dispatcher = numba.njit(function)
+    return _compiled(function, nogil=False)
+
+
+def compiled_for_threads(function: _Function) -> _Function:
+    """Compile a function that runs for long, and lets other threads run meanwhile."""
+    return _compiled(function, nogil=True)
+
+
+def _compiled(function: _Function, *, nogil: bool) -> _Function:
+    dispatcher = numba.njit(function, nogil=nogil)
     if dispatcher is not function:  # it is with NUMBA_DISABLE_JIT
         dispatcher._cache = _SourceCache(function)  # type: ignore[no-untyped-call]
     return cast(_Function, dispatcher)
@@ -72,7 +81,7 @@ def entry_of(function: Callable[..., Any], *examples: object) -> Callable[..., A
     """
     if not hasattr(function, "overloads"):
         return function  # plain Python
-    signature = tuple(numba.typeof(example) for example in examples)
+    signature = tuple(map(numba.typeof, examples))
     function.compile(signature)  # type: ignore[attr-defined]
     entry: Callable[..., Any] = function.overloads[signature].entry_point
     return entry

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         What,
     )
     from alphintra.engine.portfolio.simulation import FILL, Outcome, Simulation
+    from alphintra.engine.portfolio.sweep import SWEPT, Sweep, can_sweep
     from alphintra.engine.portfolio.tape import RowKind, Tape, tape_of, tick_size_of
     from alphintra.engine.portfolio.terms import AccountTerms, BadTerms, Costs, SymbolTerms
 
@@ -38,6 +39,9 @@ _HOMES = {
     "FILL": "simulation",
     "Outcome": "simulation",
     "Simulation": "simulation",
+    "SWEPT": "sweep",
+    "Sweep": "sweep",
+    "can_sweep": "sweep",
     "RowKind": "tape",
     "Tape": "tape",
     "tape_of": "tape",
@@ -52,6 +56,7 @@ __all__ = [
     "FILL",
     "JOURNAL",
     "NO_ORDER",
+    "SWEPT",
     "TICKET",
     "TRIP",
     "AccountTerms",
@@ -62,9 +67,11 @@ __all__ = [
     "RowKind",
     "Simulation",
     "Status",
+    "Sweep",
     "SymbolTerms",
     "Tape",
     "What",
+    "can_sweep",
     "tape_of",
     "tick_size_of",
 ]

@@ -55,6 +55,7 @@ def end_ticket(desk: Desk, order: int, status: int, cause: int, ts_ns: int) -> N
     ticket["ended_ns"] = ts_ns
     ticket["slot"] = NO_SLOT
     desk.symbols[ticket["symbol"]]["live"] -= 1
+    desk.head[0]["live"] -= 1
     if status == Status.FILLED or ticket["filled_lots"] > 0:
         return
     child = ticket["first_child"]
@@ -66,6 +67,7 @@ def end_ticket(desk: Desk, order: int, status: int, cause: int, ts_ns: int) -> N
             waiting["cause"] = Cause.PARENT_ENDED
             waiting["ended_ns"] = ts_ns
             desk.symbols[waiting["symbol"]]["live"] -= 1
+            desk.head[0]["live"] -= 1
         child = waiting["next_child"]
 
 

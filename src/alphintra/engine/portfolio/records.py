@@ -5,7 +5,6 @@ because handing one to compiled code costs 50 ns.
 """
 
 from enum import IntEnum
-from fractions import Fraction
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -220,6 +219,8 @@ HEAD: Final = np.dtype(
         ("volume_lots", "i8"),
         ("raising", "i8"),  # the order whose children have to come into the book
         ("quotes", "i8"),  # the tape has quotes
+        ("actions", "i8"),  # the tape has corporate actions
+        ("live", "i8"),  # orders that have not ended
         ("decided", "i8"),  # rows whose targets have been read
     ]
 )
@@ -265,6 +266,7 @@ def new_desk(tape: Tape, terms: tuple[SymbolTerms, ...], account: AccountTerms) 
     head["liquidates"] = account.liquidation
     head["allow_short"] = account.allow_short
     head["raising"] = NO_ORDER
+    head["actions"] = bool((tape.kind == RowKind.ACTION).any())
     head["quotes"] = bool((tape.kind == RowKind.QUOTE).any())
     head["borrow_day"] = -1
     head["now_ns"] = tape.open_ns[0] if len(tape) else 0
@@ -309,8 +311,7 @@ def _set_terms(symbol: np.void, terms: SymbolTerms, account: AccountTerms) -> No
     costs = terms.costs
     initial = terms.margin_initial / account.leverage
     maintenance = terms.margin_maintenance
-    tick = Fraction(str(terms.tick_size))
-    symbol["tick_over"], symbol["tick_under"] = tick.numerator, tick.denominator
+    symbol["tick_over"], symbol["tick_under"] = terms.tick_ratio
     symbol["unit"] = terms.lot_size * terms.multiplier
     symbol["lot_size"] = terms.lot_size
     symbol["initial"] = initial

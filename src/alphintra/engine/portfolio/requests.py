@@ -61,6 +61,7 @@ def submit(
     order = head["orders"]
     head["orders"] += 1
     symbol["live"] += 1
+    head["live"] += 1
     ticket = desk.tickets[order]
     ticket["symbol"] = number
     ticket["side"] = side

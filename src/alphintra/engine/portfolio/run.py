@@ -7,12 +7,21 @@ from numpy.typing import NDArray
 
 from alphintra.engine.chain import is_quiet
 from alphintra.engine.compile import compiled
-from alphintra.engine.layout import NEVER_NS, NO_PRICE, Side
+from alphintra.engine.layout import NEVER_NS, NO_PRICE, Kind, Side
+from alphintra.engine.matching import share_of
 from alphintra.engine.portfolio.dealing import DAY_NS
+from alphintra.engine.portfolio.handle import desk_at
 from alphintra.engine.portfolio.happenings import act, charge_interest, liquidate
 from alphintra.engine.portfolio.money import book_of, scanned_shortfall
 from alphintra.engine.portfolio.records import NO_ORDER, Desk
-from alphintra.engine.portfolio.requests import answer, is_due, submit
+from alphintra.engine.portfolio.requests import (
+    NO_ROOM_FOR_ORDER,
+    NO_ROOM_FOR_REQUEST,
+    NO_ROOM_IN_BOOK,
+    answer,
+    is_due,
+    submit,
+)
 from alphintra.engine.portfolio.rows import (
     last_price,
     mark_before,
@@ -106,6 +115,8 @@ def next_stop(desk: Desk, limit_row: int) -> int:
     if endangered:
         desk.symbols["scanned_mark"][:] = desk.symbols["mark"]
     accrues = head["shorts"] > 0 and head["borrows"]
+    if head["live"] == 0 and not (endangered or accrues or head["actions"]):
+        return int(max(row, limit_row))
     while row < limit_row:
         if cells[0, row] != cells[0, group] or cells[3, row] == RowKind.ACTION:
             if endangered and row > group and scanned_shortfall(desk):
@@ -192,28 +203,23 @@ def process(desk: Desk) -> int:
     while head["stage"] == 2 and head["row"] < end:
         if not _has_room(desk):
             return NO_ROOM_IN_JOURNAL
-        _happen(desk, head["row"])
+        number, kind = cells[2, head["row"]], cells[3, head["row"]]
+        if kind == RowKind.ACTION:
+            act(desk, number, head["row"])
+        elif desk.symbols[number]["delisted"]:
+            pass
+        elif kind == RowKind.BAR:
+            on_bar(desk, number, head["row"])
+        elif kind == RowKind.QUOTE:
+            on_quote(desk, number, head["row"])
+        else:
+            on_trade(desk, number, head["row"])
         head["row"] += 1
     head["stage"] = 3
     if not _has_room(desk):
         return NO_ROOM_IN_JOURNAL
     head["row"] = end - 1
     return _end_group(desk, first, end)
-
-
-@compiled
-def _happen(desk: Desk, row: int) -> None:
-    number, kind = desk.cells[2, row], desk.cells[3, row]
-    if kind == RowKind.ACTION:
-        act(desk, number, row)
-    elif desk.symbols[number]["delisted"]:
-        return
-    elif kind == RowKind.BAR:
-        on_bar(desk, number, row)
-    elif kind == RowKind.QUOTE:
-        on_quote(desk, number, row)
-    else:
-        on_trade(desk, number, row)
 
 
 @compiled
@@ -239,42 +245,83 @@ def _end_group(desk: Desk, first: int, end: int) -> int:
 
 
 @compiled
-def follow_targets(desk: Desk, targets: NDArray[np.float64], lifetime: int) -> int:
-    """Run to the end of the tape, sending an order wherever a row has a target weight.
+def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: int) -> int:
+    """Send a weight order for a row's symbol, with a bracket around the row's last price."""
+    head = desk.head[0]
+    number = desk.cells[2, row]
+    if head["orders"] + 3 > len(desk.tickets):
+        return NO_ROOM_FOR_ORDER
+    if desk.symbols[number]["live"] + 3 > desk.slots.shape[1]:
+        return NO_ROOM_IN_BOOK
+    if head["requests"] + 3 > len(desk.requests):
+        return NO_ROOM_FOR_REQUEST
+    parent = submit(
+        desk, number, Side.BUY, Kind.MARKET, 0, weight, NO_PRICE, NO_PRICE, 0, 0, 0, 0, 0,
+        NEVER_NS, NO_ORDER, NO_ORDER, 0,
+    )  # fmt: skip
+    side = Side.SELL if weight > 0.0 else Side.BUY
+    sign = 1 if weight > 0.0 else -1
+    kind = desk.cells[3, row]
+    ticks = desk.cells[7, row] if kind == RowKind.BAR else desk.cells[4, row]
+    sibling = NO_ORDER
+    if take_bps > 0 and weight != 0.0:
+        sibling = submit(
+            desk, number, side, Kind.LIMIT, 0, np.nan, ticks + sign * share_of(ticks, take_bps),
+            NO_PRICE, 0, 0, 0, 0, 1, NEVER_NS, parent, NO_ORDER, 0,
+        )  # fmt: skip
+    if stop_bps > 0 and weight != 0.0:
+        submit(
+            desk, number, side, Kind.STOP, 0, np.nan, NO_PRICE,
+            ticks - sign * share_of(ticks, stop_bps), 0, 0, 0, 0, 1, NEVER_NS, parent, sibling, 0,
+        )  # fmt: skip
+    return parent
+
+
+@compiled
+def go(
+    address: int, once: int, targets: NDArray[np.float64], stops: NDArray[np.int64],
+    takes: NDArray[np.int64],
+) -> int:  # fmt: skip
+    """Let the group at the cursor happen (`once`), or run to the end following targets.
+
+    Args:
+        address: of the desk.
+        targets: shape (rows,): weight orders that the rows' closes decide on; NaN: none.
+        stops, takes: shape (rows,) or (0,): with them go a stop and a limit that close the position
+            at that many basis points below and above the row's last price (for a short, above and
+            below); 0: none.
 
     Returns:
-        The number of rows, or the negative number of what has to grow before it is called again.
+        The new cursor, or the negative number of what has to grow before it is called again.
     """
+    desk = desk_at(address)
     head = desk.head[0]
     count = desk.cells.shape[1]
-    while head["cursor"] < count or head["decided"] < head["cursor"]:
-        while head["decided"] < head["cursor"]:
-            row = head["decided"]
-            if not isnan(targets[row]):
-                order = submit(
-                    desk, desk.cells[2, row], 0, 0, 0, targets[row], NO_PRICE, NO_PRICE, 0, 0,
-                    lifetime, 0, 0, NEVER_NS, NO_ORDER, NO_ORDER, 0,
-                )  # fmt: skip
-                if order < 0:
-                    return order
-            head["decided"] += 1
-        if head["cursor"] == count:
-            break
-        if head["stage"] == 0:
-            target = head["cursor"]
-            while target < count and isnan(targets[target]):
-                target += 1
-            limit = group_end(desk, target) if target < count else count
-            stop = next_stop(desk, limit)
-            advance(desk, stop)
-            if stop < limit:
-                done = process(desk)
-                if done < 0:
-                    return done
-            elif head["decided"] < target:
-                head["decided"] = min(target, stop)
-        else:
-            done = process(desk)
-            if done < 0:
-                return done
-    return int(count)
+    looked = head["decided"]  # rows before it have no target that has not been sent
+    while True:
+        if not once:
+            while head["decided"] < head["cursor"]:
+                row = head["decided"]
+                if not isnan(targets[row]):
+                    stop = stops[row] if len(stops) > 0 else 0
+                    take = takes[row] if len(takes) > 0 else 0
+                    order = _send_target(desk, row, targets[row], stop, take)
+                    if order < 0:
+                        return order
+                head["decided"] += 1
+            if head["cursor"] == count:
+                return count
+            if head["stage"] == 0:
+                looked = max(looked, head["cursor"])
+                while looked < count and isnan(targets[looked]):
+                    looked += 1
+                limit = group_end(desk, looked) if looked < count else count
+                stop_row = next_stop(desk, limit)
+                advance(desk, stop_row)
+                if stop_row == limit:
+                    head["decided"] = min(looked, limit)
+                    continue
+                head["decided"] = stop_row
+        done = process(desk)
+        if once or done < 0:
+            return done

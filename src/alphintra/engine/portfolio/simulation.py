@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alphintra.engine.compile import entry_of
 from alphintra.engine.layout import (
+    BPS,
     MAGNITUDE_LIMIT,
     NEVER_NS,
     NO_PRICE,
@@ -35,8 +36,12 @@ class _Kernels(NamedTuple):
     modify: Callable[..., int]
     next_stop: Callable[..., int]
     advance: Callable[..., None]
-    process: Callable[..., int]
+    go: Callable[..., int]
     standing: Callable[..., tuple[float, float, float, float, float]]
+
+
+#: No targets, and no distances.
+_NOTHING: Final = (np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 @cache
@@ -50,7 +55,7 @@ def _kernels() -> _Kernels:
         modify=entry_of(entries.modify, address, *(0,) * 7),
         next_stop=entry_of(entries.next_stop, address, 0),
         advance=entry_of(entries.advance, address, 0),
-        process=entry_of(entries.process, address),
+        go=entry_of(run.go, address, 1, *_NOTHING),
         standing=entry_of(entries.standing, address),
     )
 
@@ -268,26 +273,40 @@ class Simulation:
 
     def process(self) -> int:
         """Let the group at the cursor happen, and move behind it; return the new cursor."""
-        while (cursor := self._kernels.process(self._address)) < 0:
+        while (cursor := self._kernels.go(self._address, 1, *_NOTHING)) < 0:
             self._grow(cursor)
         self.cursor = cursor
         return cursor
 
-    def run_targets(self, targets: Floats, *, lifetime: Lifetime = Lifetime.REST) -> None:
-        """Run to the end: wherever a row has a target, it is a weight order for its symbol.
+    def run_targets(
+        self,
+        targets: Floats,
+        *,
+        stop_bps: Times | None = None,
+        take_bps: Times | None = None,
+    ) -> None:
+        """Run to the end, compiled: wherever a row has a target, it is a weight order.
 
         Args:
-            targets: shape (rows,): decided at a row's close; NaN leaves the position as it is.
+            targets: shape (rows,): decided at a row's close, for its symbol; NaN leaves the
+                position as it is.
+            stop_bps, take_bps: shape (rows,), whole numbers: with a target goes a stop and a limit
+                that close the position, at that many basis points against it and for it from the
+                row's last price, rounded to it; 0: none.
 
         Raises:
-            ValueError: another shape, or infinite weights.
+            ValueError: another shape, infinite weights, or distances outside 0 to 9,999.
         """
         targets = np.ascontiguousarray(targets, np.float64)
-        if targets.shape != (self._rows,):
-            raise ValueError(f"targets have the shape {targets.shape}, not ({self._rows},)")
         if np.isinf(targets).any():
             raise ValueError("a target weight is finite, or NaN")
-        while (answer := entries.follow_targets(self._address, targets, int(lifetime))) < 0:
+        distances = [_distances(given) for given in (stop_bps, take_bps)]
+        for array in (targets, *distances):
+            if len(array) > 0 and array.shape != (self._rows,):
+                raise ValueError(f"an array has the shape {array.shape}, not ({self._rows},)")
+        if len(targets) != self._rows:
+            raise ValueError("targets are missing")
+        while (answer := self._kernels.go(self._address, 0, targets, *distances)) < 0:
             self._grow(answer)
         self.cursor = self._rows
 
@@ -429,6 +448,15 @@ class Simulation:
                 raise ValueError(f"order {relative} is of another symbol")
         if parent != NO_ORDER and self._desk.tickets["parent"].item(parent) != NO_ORDER:
             raise ValueError(f"order {parent} is a child itself")
+
+
+def _distances(given: Times | None) -> Times:
+    if given is None:
+        return np.zeros(0, np.int64)
+    distances = np.ascontiguousarray(given)
+    if distances.dtype.kind not in "iu" or ((distances < 0) | (distances >= BPS)).any():
+        raise ValueError("distances are whole basis points from 0 to 9,999")
+    return distances.astype(np.int64)
 
 
 _LIMITED: Final = frozenset({Kind.LIMIT, Kind.STOP_LIMIT})

@@ -5,6 +5,7 @@ docs/concepts/costs.md says what each of them does.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from math import inf, isfinite
 from typing import Final
 
@@ -126,6 +127,12 @@ class SymbolTerms:
         ends = self.sessions_end_ns
         if ends is not None and (np.diff(ends) <= 0).any():
             raise BadTerms(f"{self.symbol}: sessions end one after the other")
+
+    @property
+    def tick_ratio(self) -> tuple[int, int]:
+        """The tick as a fraction: a price is ticks × the first / the second, exact in floats."""
+        tick = Fraction(str(self.tick_size))
+        return tick.numerator, tick.denominator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
