@@ -21,6 +21,10 @@ Rows = NDArray[np.void]
 #: No exchange is closed for longer without a reason that a reader should know.
 _LONGEST_HOLIDAY_NS: Final = 5 * DAY_NS
 
+#: What is left of a price after the usual splits and reverse splits, and how near is near enough.
+_SPLITS: Final = np.array([1 / 20, 1 / 10, 1 / 7, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 2, 3, 4, 5, 10, 20])
+_SPLIT_TOLERANCE: Final = 0.025
+
 
 class Severity(StrEnum):
     """How much a finding takes from a result, worst first."""
@@ -285,6 +289,31 @@ def _data_gaps(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
         )
 
 
+def _unadjusted_splits(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
+    jumps: list[str] = []
+    held = False
+    for number, symbol in enumerate(result.symbols):
+        bars = result.prices.get(symbol)
+        if bars is None or len(bars) < 2:
+            continue
+        ratio = bars.open[1:] / bars.close[:-1]
+        nearest = np.min(np.abs(ratio[:, None] / _SPLITS - 1.0), axis=1)
+        rows = np.flatnonzero(nearest < _SPLIT_TOLERANCE) + 1
+        jumps += [f"{symbol} {iso(int(bars.open_ns[row]))} (×{ratio[row - 1]:.2f})" for row in rows]
+        trades = result.trades[result.trades["symbol"] == number]
+        at = bars.open_ns[rows][:, None]
+        held = held or bool(((trades["entry_ns"] < at) & (trades["exit_ns"] > at)).any())
+    if jumps:
+        yield Finding(
+            code="unadjusted_splits",
+            severity=Severity.ERROR if held else Severity.WARNING,
+            evidence=f"{_count(jumps, 'jump')} of the price as a split makes it: {_few(jumps)}"
+            f"{', while a position was open' if held else ''}.",
+            advice="Use prices that are adjusted for splits, or give the run the corporate "
+            "actions; otherwise a split is booked as a gain or a loss.",
+        )
+
+
 def _open_trades(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
     still = result.trades[result.trades["open_at_end"]]
     if len(still):
@@ -344,6 +373,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _no_costs,
     _stale_fills,
     _fills_outside_range,
+    _unadjusted_splits,
     _impossible_volume,
     _survivorship,
     _too_few_trades,

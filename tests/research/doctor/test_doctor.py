@@ -157,6 +157,16 @@ def _few_trades(count: int) -> BacktestResult:
     return replace(result, trades=result.trades[:count])
 
 
+def _split(ratio: float) -> BacktestResult:
+    result = _sound()
+    bars = result.prices["ACME"]
+    factor = np.where(
+        np.arange(len(bars)) >= 1_000, ratio * bars.close[999] / bars.open[1_000], 1.0
+    )
+    columns = {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")}
+    return replace(_with_bars(result, **columns), fills=result.fills[:0])
+
+
 def _open_trade() -> BacktestResult:
     return make_result(count=2_000, windows=(5, 15), seed=11, drift=0.0002)
 
@@ -178,6 +188,7 @@ CASES: dict[str, tuple[Callable[[], BacktestResult], Callable[[], BacktestResult
     "too_good_to_be_true": (lambda: _steady(0.002), lambda: _steady(0.0002)),
     "survivorship": (lambda: _universe(dead=0), lambda: _universe(dead=2)),
     "data_gaps": (lambda: _gap(30), lambda: _gap(2)),
+    "unadjusted_splits": (lambda: _split(0.5), lambda: _split(0.56)),
     "open_trades": (_open_trade, _sound),
     "leverage_beyond_terms": (lambda: _levered(2.0), lambda: _levered(1.0)),
     "ruined": (_ruined, _sound),
@@ -217,6 +228,16 @@ def test_a_strategy_that_peeks_is_caught() -> None:
     found = {finding.code: finding for finding in examine(peeking)}
     assert found["too_good_to_be_true"].severity is Severity.ERROR
     assert "95%" in found["too_good_to_be_true"].evidence
+
+
+def test_a_split_that_was_held_is_worse_than_one_that_was_not() -> None:
+    held = _split(0.5)
+    idle = replace(held, trades=held.trades[:0])
+    severities = [
+        {finding.code: finding.severity for finding in examine(result)}["unadjusted_splits"]
+        for result in (held, idle)
+    ]
+    assert severities == [Severity.ERROR, Severity.WARNING]
 
 
 def test_the_limits_can_be_set() -> None:

@@ -13,6 +13,7 @@ from alphintra.research.reports.errors import ReportFormatUnknown
 
 if TYPE_CHECKING:
     from alphintra.research.result import BacktestResult
+    from alphintra.research.search.credibility import Credibility
     from alphintra.research.search.trials import Trials
 
 __all__ = ["html", "json", "pdf", "search_html", "write_report"]
@@ -57,15 +58,22 @@ def pdf(result: "BacktestResult") -> bytes:
     return document(result)
 
 
-def search_html(trials: "Trials", *, objective: str = "sharpe_ratio", title: str = "Search") -> str:
+def search_html(
+    trials: "Trials",
+    *,
+    objective: str = "sharpe_ratio",
+    title: str = "Search",
+    credibility: "Credibility | None" = None,
+) -> str:
     """Return the page of a search: heat maps, all trials, and what luck explains.
 
     Args:
         objective: the figure that was searched for, as `Objective.parse` reads it.
+        credibility: what was worked out of the best trial already.
     """
     from alphintra.research.reports.search_page import search_page
 
-    return search_page(trials, objective=objective, title=title)
+    return search_page(trials, objective=objective, title=title, credibility=credibility)
 
 
 def write_report(results: "BacktestResult | Sequence[BacktestResult]", path: Path | str) -> Path:

@@ -10,7 +10,6 @@ from alphintra.research import metrics
 from alphintra.research.doctor import Finding, Severity, examine
 from alphintra.research.metrics.calendar import YEAR_NS
 from alphintra.research.reports import charts, svg, tables
-from alphintra.research.reports.evidence import SearchEvidence
 from alphintra.research.reports.frame import page
 from alphintra.research.reports.markup import facts, moving, panel, still
 from alphintra.research.reports.wording import (
@@ -27,6 +26,7 @@ from alphintra.research.reports.wording import (
 from alphintra.research.result import BacktestResult
 
 if TYPE_CHECKING:
+    from alphintra.research.search.credibility import Credibility
     from alphintra.research.search.trials import Trials
 
 Floats = NDArray[np.float64]
@@ -316,6 +316,33 @@ def _breakdown(result: BacktestResult) -> str:
     return f'<div class="two">{content}</div>' if content else ""
 
 
+def luck_figures(told: "Credibility") -> dict[str, str]:
+    """Return what the search behind a result says of it, by name."""
+    return {
+        "Trials behind this result": count(told.trials_counted),
+        "Deflated Sharpe ratio": percent(told.deflated_sharpe_ratio),
+        "Sharpe ratio that luck shows": ratio(told.sharpe_of_luck),
+        "Probability of overfitting": percent(told.probability_of_overfitting),
+        "Probability of loss after it": percent(told.probability_of_loss),
+        "Reality check, p-value": ratio(told.reality_check, 3),
+    }
+
+
+def _credibility(result: BacktestResult, trials: "Trials") -> "Credibility":
+    from alphintra.research.search.credibility import assess
+    from alphintra.research.search.trials import Trial
+
+    days, returns, _ = metrics.daily_returns(result)
+    chosen = Trial(
+        number=0,
+        parameters=result.manifest.parameters,
+        metrics={"total_trades": len(result.trades)},
+        days=days,
+        returns=returns,
+    )
+    return assess(trials, chosen, periods_per_year=metrics.periods_per_year(days))
+
+
 def _luck(result: BacktestResult, trials: "Trials | None") -> str:
     figures = result.metrics
     if trials is None:
@@ -328,13 +355,7 @@ def _luck(result: BacktestResult, trials: "Trials | None") -> str:
             "alphintra optimize: it counts every trial."
         )
     else:
-        evidence = SearchEvidence.of(metrics.daily_returns(result)[1], trials)
-        tried = {
-            "Trials behind this result": count(evidence.trials),
-            "Deflated Sharpe ratio": percent(evidence.deflated_sharpe_ratio),
-            "Probability of overfitting": percent(evidence.probability_of_overfitting),
-            "Reality check, p-value": ratio(evidence.reality_check, 3),
-        }
+        tried = luck_figures(_credibility(result, trials))
         note = (
             "The deflated Sharpe ratio is the probability that the true Sharpe ratio is above 0, "
             "after the luck of choosing the best of so many trials."

@@ -7,12 +7,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from alphintra.research.doctor import Finding, Severity
+from alphintra.research.metrics import periods_per_year
 from alphintra.research.reports import svg
 from alphintra.research.reports.charts import ChartData
-from alphintra.research.reports.evidence import SearchEvidence
 from alphintra.research.reports.frame import page
 from alphintra.research.reports.markup import Cell, Column, facts, panel, still, table
+from alphintra.research.reports.run_page import finding_html, luck_figures
 from alphintra.research.reports.wording import NOTHING, count, percent, ratio, safe
+from alphintra.research.search.credibility import Credibility, assess
 from alphintra.research.search.trials import Objective, Trial, Trials
 
 Floats = NDArray[np.float64]
@@ -26,17 +29,20 @@ _SHOWN: Final = ("total_return", "sharpe_ratio", "max_drawdown", "total_trades",
                  "profit_factor")  # fmt: skip
 
 
-def search_page(trials: Trials, *, objective: str, title: str) -> str:
+def search_page(
+    trials: Trials, *, objective: str, title: str, credibility: Credibility | None
+) -> str:
     """Return the page of a search.
 
     Args:
         objective: the figure that was searched for; a minus before it means that less is better.
+        credibility: what is thought of the best trial; None to work it out.
     """
     wanted = Objective.parse(objective)
     measured = [trial for trial in trials if np.isfinite(wanted.score(trial))]
     best = trials.best(wanted)
     sections = {
-        "Overview": _best(best, trials, wanted),
+        "Overview": _best(best, trials, wanted, credibility),
         "Heat maps": _maps(measured, wanted),
         "Distribution": _distribution(measured, wanted),
         "Trials": _trials(measured, wanted),
@@ -60,26 +66,31 @@ def _summary(trials: Trials, wanted: Objective) -> str:
     return " · ".join(parts + ([f"{failed:,} failed"] if failed else []))
 
 
-def _best(best: Trial | None, trials: Trials, wanted: Objective) -> str:
+def _best(
+    best: Trial | None, trials: Trials, wanted: Objective, credibility: Credibility | None
+) -> str:
     if best is None:
         return panel("No trial counts: all failed or broke a rule.")
-    evidence = SearchEvidence.of(best.returns, trials)
+    told = credibility or assess(trials, best, periods_per_year=periods_per_year(best.days))
     chosen = {name: str(value) for name, value in best.parameters.items()}
     figures = {_words(name): _text(name, best.metrics.get(name)) for name in _names(wanted)}
-    luck = {
-        "Trials": count(evidence.trials),
-        "Deflated Sharpe ratio": percent(evidence.deflated_sharpe_ratio),
-        "Probability of overfitting": percent(evidence.probability_of_overfitting),
-        "Reality check, p-value": ratio(evidence.reality_check, 3),
-    }
     note = (
         "The deflated Sharpe ratio is the probability that the best trial is better than luck, "
         "after so many trials. The probability of overfitting is how often the best of one half of "
         "the time is below the middle of all trials in the other half: 50 % is pure chance."
     )
+    warnings = "".join(
+        finding_html(
+            Finding(
+                code=warning.code, severity=Severity.WARNING, evidence=warning.message, advice=""
+            )
+        )
+        for warning in told.warnings
+    )
     return (
-        f'<div class="three">{panel(facts(chosen, title="Best parameters"))}'
-        f"{panel(facts(figures, title='Its figures'))}{panel(facts(luck, title='Luck or skill'))}"
+        f'{warnings}<div class="three">{panel(facts(chosen, title="Best parameters"))}'
+        f"{panel(facts(figures, title='Its figures'))}"
+        f"{panel(facts(luck_figures(told), title='Luck or skill'))}"
         f'</div><p class="lead">{safe(note)}</p>'
     )
 

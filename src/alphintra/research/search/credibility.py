@@ -19,6 +19,12 @@ CONFIDENCE: Final = 0.95
 OVERFITTING_MOST: Final = 0.5
 _BLOCKS_MOST: Final = 16
 _BLOCKS_LEAST: Final = 4
+#: From so many trials on, fewer blocks: thousands of trials are judged in seconds.
+_MANY_TRIALS: Final = 300
+_BLOCKS_OF_MANY: Final = 12
+#: Samples of the reality check, and returns that it is done for: a second or two of work.
+_SAMPLES: Final = 500
+_CHECKED_MOST: Final = 5_000_000
 #: Days of returns and trades below which no statistic helps.
 _FEW_DAYS: Final = 60
 _FEW_TRADES: Final = 30
@@ -116,13 +122,14 @@ def _of_selection(matrix: Floats) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     if matrix.shape[1] < 2:
         return found
-    blocks = min(_BLOCKS_MOST, len(matrix) // 4 * 2)
+    most = _BLOCKS_MOST if matrix.shape[1] <= _MANY_TRIALS else _BLOCKS_OF_MANY
+    blocks = min(most, len(matrix) // 4 * 2)
     if blocks >= _BLOCKS_LEAST:
         overfitting = statistics.probability_of_backtest_overfitting(matrix, blocks=blocks)
         found["overfitting"] = overfitting.probability
         found["loss"] = overfitting.probability_of_loss
-    if len(matrix) >= 10:
-        found["reality"] = statistics.reality_check(matrix)
+    if len(matrix) >= 10 and matrix.size <= _CHECKED_MOST:
+        found["reality"] = statistics.reality_check(matrix, samples=_SAMPLES)
     return found
 
 

@@ -71,7 +71,12 @@ def _write(path: Path | str, html: Callable[[], str], values: Callable[[], dict[
 def _search_page(search: "Search") -> str:
     first = search.objectives[0]
     objective = first.metric if first.maximise else f"-{first.metric}"
-    return search_html(search.trials, objective=objective, title=f"Search: {search.strategy}")
+    return search_html(
+        search.trials,
+        objective=objective,
+        title=f"Search: {search.strategy}",
+        credibility=search.credibility,
+    )
 
 
 def _walk_page(found: "WalkForward") -> str:
