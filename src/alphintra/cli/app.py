@@ -10,6 +10,7 @@ from alphintra.cli.local import DataOption
 from alphintra.cli.output import JsonOption, UrlOption, show_json
 from alphintra.cli.parity import parity
 from alphintra.cli.roles import ROLES
+from alphintra.cli.search import montecarlo, optimize, walkforward
 
 # No rich in the help texts: it takes half a second to import, and help should be there at once.
 app = typer.Typer(
@@ -27,6 +28,9 @@ app.add_typer(portfolio.positions_app, name="positions")
 app.add_typer(portfolio.portfolio_app, name="portfolio")
 app.add_typer(backtests.app, name="backtests")
 app.command()(parity)
+app.command()(optimize)
+app.command()(walkforward)
+app.command()(montecarlo)
 
 
 @app.command()

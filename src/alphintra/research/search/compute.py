@@ -6,6 +6,7 @@ for this process, `ray` for a Ray cluster on this machine, `ray://host:port` for
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -109,6 +110,7 @@ _stop: Any = None
 
 def _begin(work: Work, stop: Any) -> None:
     global _work, _stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _work, _stop = work, stop
 
 

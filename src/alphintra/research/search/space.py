@@ -91,6 +91,7 @@ class Space:
 
     dimensions: tuple[Dimension, ...]
     fixed: Mapping[str, Value]
+    names: tuple[str, ...]  #: all parameters in the order in which the strategy declares them
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -103,6 +104,10 @@ class Space:
     def searched(self) -> tuple[str, ...]:
         """The names of the parameters that vary."""
         return tuple(dimension.name for dimension in self.dimensions)
+
+    def complete(self, chosen: Mapping[str, Value]) -> Parameters:
+        """Return all parameters, with values for those that are searched."""
+        return {name: chosen[name] if name in chosen else self.fixed[name] for name in self.names}
 
     def allows(self, parameters: Mapping[str, Value]) -> bool:
         """Whether every rule on parameters holds."""
@@ -120,9 +125,9 @@ class Space:
                 f"the grid has {size:,} combinations, more than {GRID_MOST:,}; take wider steps "
                 "or another method"
             )
-        names = [dimension.name for dimension in self.dimensions]
+        names = self.searched
         for values in product(*columns):
-            parameters = {**self.fixed, **dict(zip(names, values, strict=True))}
+            parameters = self.complete(dict(zip(names, values, strict=True)))
             if self.allows(parameters):
                 yield parameters
 
@@ -133,9 +138,9 @@ class Space:
             SearchRefused: the rules allow next to nothing.
         """
         for _ in range(_DRAWS_MOST):
-            parameters = dict(self.fixed) | {
-                dimension.name: dimension.draw(generator) for dimension in self.dimensions
-            }
+            parameters = self.complete(
+                {dimension.name: dimension.draw(generator) for dimension in self.dimensions}
+            )
             if self.allows(parameters):
                 return parameters
         rules = ", ".join(rule.text for rule in self.rules)
@@ -192,7 +197,7 @@ def space_of(
     for rule in parsed:
         if unknown := sorted(rule.names - set(declared)):
             raise SearchRefused(f"the rule {rule.text!r} uses {unknown[0]}, which is no parameter")
-    return Space(dimensions=tuple(dimensions), fixed=values, rules=parsed)
+    return Space(dimensions=tuple(dimensions), fixed=values, names=tuple(declared), rules=parsed)
 
 
 def _is_searchable(parameter: Parameter) -> bool:

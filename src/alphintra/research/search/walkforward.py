@@ -320,8 +320,8 @@ def _efficiency(steps: Sequence[Step]) -> float | None:
 def _span(series: Sequence[Series]) -> tuple[int, int]:
     """Return the time from the first row to behind the last."""
     firsts = [int((p.open_ns if isinstance(p, Bars) else p.ts_ns)[0]) for p in series]
-    lasts = [int((p.open_ns if isinstance(p, Bars) else p.ts_ns)[-1]) for p in series]
-    return min(firsts), max(lasts) + 1
+    lasts = [int(p.close_ns[-1] if isinstance(p, Bars) else p.ts_ns[-1] + 1) for p in series]
+    return min(firsts), max(lasts)
 
 
 def _warm_from(start_ns: int, warm_ns: int | None) -> int:
