@@ -317,7 +317,11 @@ def _choose(module: ModuleType, path: Path, name: str) -> type[Strategy] | Vecto
     bases = {
         base for value in found.values() if isinstance(value, type) for base in value.__mro__[1:]
     }
-    leaves = {key: value for key, value in found.items() if value not in bases}
+    leaves = {
+        key: value
+        for key, value in found.items()
+        if not isinstance(value, type) or value not in bases
+    }
     if not leaves:
         raise StrategyNotFound(
             f"{path} defines no strategy: neither a subclass of alphintra.sdk.Strategy nor a "
