@@ -7,6 +7,7 @@ on the 1st. Nothing is filled in: where nothing was traded there is no candle.
 """
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Final
 
 import numpy as np
@@ -94,12 +95,8 @@ def _label(days: Times, timeframe: str, target_ns: int) -> Times:
 
 
 def _rows(series: Series, which: NDArray[np.bool_]) -> Series:
-    columns = {
-        name: getattr(series, name)[which]
-        for name in series.__dataclass_fields__
-        if name != "symbol"
-    }
-    return type(series)(symbol=series.symbol, **columns)
+    names = [field.name for field in fields(series) if field.name != "symbol"]
+    return replace(series, **{name: getattr(series, name)[which] for name in names})
 
 
 def _aggregate(series: Series, starts: Times, target_ns: int) -> Bars:
