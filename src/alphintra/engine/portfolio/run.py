@@ -310,7 +310,7 @@ def go(
                         return order
                 head["decided"] += 1
             if head["cursor"] == count:
-                return count
+                return int(count)
             if head["stage"] == 0:
                 looked = max(looked, head["cursor"])
                 while looked < count and isnan(targets[looked]):

@@ -177,7 +177,9 @@ def _out(
 
 
 @compiled
-def _note_period(swept: Any, change: float) -> None:
+def _note_period(swept: Any, kept: Floats, change: float) -> None:
+    if kept.size:
+        kept[swept["periods"]] = change
     swept["periods"] += 1
     swept["sum_returns"] += change
     swept["sum_squares"] += change * change
@@ -198,6 +200,7 @@ def _run(
     above: float,
     below: float,
     swept: Any,
+    kept: Floats,
 ) -> None:
     """Run once: `fast` holds target weights, or crosses `slow`, which sets `above` or `below`."""
     cash, position, entered = deal.cash, 0, deal.cash
@@ -229,7 +232,7 @@ def _run(
         elif equity < trough:
             trough = equity
         if ends[row]:
-            _note_period(swept, equity / before - 1.0)
+            _note_period(swept, kept, equity / before - 1.0)
             before = equity
         if not crosses:
             pending = fast[row]
@@ -247,24 +250,24 @@ def _run(
 def _run_crosses(
     deal: _Deal, opens: Floats, closes: Floats, ends: NDArray[np.bool_], last_price: float,
     lines: Floats, pairs: NDArray[np.int64], above: float, below: float,
-    swept: NDArray[np.void],
+    swept: NDArray[np.void], kept: Floats,
 ) -> None:  # fmt: skip
     for number in range(len(pairs)):
         _run(
             deal, opens, closes, ends, last_price, lines[pairs[number, 0]],
-            lines[pairs[number, 1]], True, above, below, swept[number],
+            lines[pairs[number, 1]], True, above, below, swept[number], kept[number],
         )  # fmt: skip
 
 
 @compiled_for_threads
 def _run_targets(
     deal: _Deal, opens: Floats, closes: Floats, ends: NDArray[np.bool_], last_price: float,
-    targets: Floats, swept: NDArray[np.void],
+    targets: Floats, swept: NDArray[np.void], kept: Floats,
 ) -> None:  # fmt: skip
     for number in range(len(targets)):
         _run(
             deal, opens, closes, ends, last_price, targets[number], targets[number], False, 0.0,
-            0.0, swept[number],
+            0.0, swept[number], kept[number],
         )  # fmt: skip
 
 
@@ -302,8 +305,16 @@ class Sweep:
         self._deal = _deal_of(terms, account)
         self._threads = threads
 
-    def targets(self, targets: Floats) -> NDArray[np.void]:
+    @property
+    def periods(self) -> int:
+        """How many returns a run has."""
+        return int(self._ends.sum())
+
+    def targets(self, targets: Floats, *, returns: Floats | None = None) -> NDArray[np.void]:
         """Run each row of target weights, shape (runs, rows), as `Simulation.run_targets`.
+
+        Args:
+            returns: shape (runs, periods), is filled with the return of each period.
 
         Returns:
             `SWEPT` for each run.
@@ -312,8 +323,12 @@ class Sweep:
         if targets.ndim != 2 or targets.shape[1] != len(self._closes):
             raise ValueError(f"targets have the shape {targets.shape}")
 
+        kept = np.empty((len(targets), 0)) if returns is None else returns
+        if kept.shape != (len(targets), 0 if returns is None else self.periods):
+            raise ValueError(f"returns have the shape {kept.shape}")
+
         def work(part: slice, swept: NDArray[np.void]) -> None:
-            _run_targets(*self._common(), targets[part], swept)
+            _run_targets(*self._common(), targets[part], swept, kept[part])
 
         return self._shared(len(targets), work)
 
@@ -339,9 +354,11 @@ class Sweep:
             raise ValueError(f"pairs have the shape {pairs.shape}")
         if len(pairs) and not 0 <= pairs.min() <= pairs.max() < len(lines):
             raise ValueError("pairs name lines that do not exist")
+        unkept = np.empty((len(pairs), 0))
 
         def work(part: slice, swept: NDArray[np.void]) -> None:
-            _run_crosses(*self._common(), lines, pairs[part], float(above), float(below), swept)
+            both = float(above), float(below)
+            _run_crosses(*self._common(), lines, pairs[part], *both, swept, unkept[part])
 
         return self._shared(len(pairs), work)
 
