@@ -296,13 +296,16 @@ def _unadjusted_splits(result: BacktestResult, limits: Limits) -> Iterator[Findi
         bars = result.prices.get(symbol)
         if bars is None or len(bars) < 2:
             continue
+        trades = result.trades[result.trades["symbol"] == number]
         ratio = bars.open[1:] / bars.close[:-1]
         nearest = np.min(np.abs(ratio[:, None] / _SPLITS - 1.0), axis=1)
-        rows = np.flatnonzero(nearest < _SPLIT_TOLERANCE) + 1
-        jumps += [f"{symbol} {iso(int(bars.open_ns[row]))} (×{ratio[row - 1]:.2f})" for row in rows]
-        trades = result.trades[result.trades["symbol"] == number]
-        at = bars.open_ns[rows][:, None]
-        held = held or bool(((trades["entry_ns"] < at) & (trades["exit_ns"] > at)).any())
+        for row in np.flatnonzero(nearest < _SPLIT_TOLERANCE):
+            at = int(bars.open_ns[row + 1])
+            spans = bool(((trades["entry_ns"] < at) & (trades["exit_ns"] > at)).any())
+            if spans and not _moved(result, at, by=float(ratio[row]) - 1.0):
+                continue  # the run knew of it: the position was adjusted with the price
+            held = held or spans
+            jumps.append(f"{symbol} {iso(at)} (×{ratio[row]:.2f})")
     if jumps:
         yield Finding(
             code="unadjusted_splits",
@@ -385,6 +388,15 @@ RULES: Final[tuple[Rule, ...]] = (
     _rejected_orders,
     _open_trades,
 )
+
+
+def _moved(result: BacktestResult, at_ns: int, *, by: float) -> bool:
+    """Return whether the equity moved at a moment as if a position took a jump of the price."""
+    row = int(np.searchsorted(result.ts_ns, at_ns, side="right"))
+    if not 0 < row < len(result.equity):
+        return False
+    change = abs(float(result.equity[row]) / float(result.equity[row - 1]) - 1.0)
+    return change > 0.5 * abs(by) * float(result.exposure[row - 1]) / max(len(result.symbols), 1)
 
 
 def _by_symbol(result: BacktestResult) -> Iterator[tuple[str, Bars, Rows]]:

@@ -157,14 +157,16 @@ def _few_trades(count: int) -> BacktestResult:
     return replace(result, trades=result.trades[:count])
 
 
-def _split(ratio: float) -> BacktestResult:
+def _split(ratio: float, *, booked: bool = True) -> BacktestResult:
+    """Return a run on prices with a jump; `booked` as a loss, or known and adjusted for."""
     result = _sound()
     bars = result.prices["ACME"]
-    factor = np.where(
-        np.arange(len(bars)) >= 1_000, ratio * bars.close[999] / bars.open[1_000], 1.0
-    )
+    later = np.arange(len(bars)) >= 1_000
+    factor = np.where(later, ratio * bars.close[999] / bars.open[1_000], 1.0)
     columns = {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")}
-    return replace(_with_bars(result, **columns), fills=result.fills[:0])
+    equity = result.equity * np.where(later & booked, ratio, 1.0)
+    jumped = _with_bars(result, **columns)
+    return replace(jumped, fills=result.fills[:0], equity=equity)
 
 
 def _open_trade() -> BacktestResult:
@@ -238,6 +240,10 @@ def test_a_split_that_was_held_is_worse_than_one_that_was_not() -> None:
         for result in (held, idle)
     ]
     assert severities == [Severity.ERROR, Severity.WARNING]
+
+
+def test_a_split_that_the_run_knew_of_is_no_finding() -> None:
+    assert "unadjusted_splits" not in _codes(_split(0.5, booked=False))
 
 
 def test_the_limits_can_be_set() -> None:

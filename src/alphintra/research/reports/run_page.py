@@ -134,6 +134,7 @@ def _overview(result: BacktestResult, findings: Sequence[Finding], data: charts.
             Finding(code=note.code, severity=Severity.NOTE, evidence=note.message, advice="")
         )
         for note in result.warnings
+        if note.code not in {finding.code for finding in findings}
     )
     if not len(result.ts_ns):
         return f"{seen}{notes}{panel(safe(_EMPTY))}"
