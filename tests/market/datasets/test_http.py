@@ -13,7 +13,7 @@ import pytest
 
 from alphintra.core.ids import UserId
 from alphintra.engine.series import Bars
-from alphintra.market import DatasetService, read_bars
+from alphintra.market import DatasetService, import_file, read_bars, sessions
 from alphintra.platform.security import Principal
 from alphintra.platform.services import Services
 from tests.market.datasets.conftest import USERS, Upload, id_of
@@ -332,3 +332,51 @@ async def test_names_of_files_are_words_not_places(upload: Upload, storage: Path
     assert answer.json()["name"].isprintable()
     outside = {one.name for one in storage.iterdir()}
     assert outside == {"datasets", "incoming"}
+
+
+async def test_what_was_recorded_becomes_a_dataset(
+    client: httpx.AsyncClient, services: Services, tmp_path: Path
+) -> None:
+    file = tmp_path / "AAPL.csv"
+    file.write_bytes(minutes(30, first=200))
+    await import_file(services, file, symbol="AAPL", timeframe="1m", source="tape")
+    ticks = "ts,bid,ask\n2024-01-02T14:30:00Z,1.5,1.6\n2024-01-02T14:30:00Z,1.5,1.7\n"
+    file.write_text(ticks)
+    for source in ("tape", "other"):
+        await import_file(services, file, symbol="AAPL", source=source)
+    span = {"symbol": "AAPL", "start": "2024-01-02T14:35:00Z", "end": "2024-01-02T14:45:00Z"}
+    answer = await client.post("/datasets/record", json={**span, "timeframe": "1m"})
+    made = answer.json()
+    assert (answer.status_code, made["rows"], made["source"]) == (201, 10, "recorded"), made
+    assert made["first_at"] == "2024-01-02T14:35:00Z"
+    preview = (await client.get(f"/datasets/{made['id']}/preview")).json()
+    assert preview["head"][0][1:] == [200.05, 200.1, 200.0, 200.05, 5.0]
+    wide = {**span, "start": "2024-01-02T00:00:00Z", "kind": "quotes"}
+    several = await client.post("/datasets/record", json=wide)
+    assert several.json()["code"] == "cannot_derive"
+    assert "other, tape" in several.json()["detail"]
+    quotes = await client.post("/datasets/record", json={**wide, "source": "tape"})
+    assert (quotes.json()["kind"], quotes.json()["rows"]) == ("quotes", 2)
+    nothing = await client.post("/datasets/record", json={**span, "symbol": "NONE"})
+    assert (nothing.status_code, nothing.json()["code"]) == (404, "nothing_recorded")
+    wrong = await client.post("/datasets/record", json={**span, "timeframe": "7m"})
+    assert wrong.json()["code"] == "unknown_timeframe"
+
+
+async def test_days_of_an_exchange_are_made_of_its_sessions(
+    client: httpx.AsyncClient, upload: Upload, services: Services
+) -> None:
+    await sessions.fill(services.database, "XNYS", datetime(2024, 2, 1, tzinfo=UTC))
+    early = datetime(2024, 1, 2, 9, 0, tzinfo=UTC)  # hours before the bell
+    parent = id_of(await upload(minutes(900, start=early), symbol="BELL"))
+    body = {"timeframe": "1d", "calendar": "XNYS"}
+    made = (await client.post(f"/datasets/{parent}/resample", json=body)).json()
+    rows = (await client.get(f"/datasets/{made['id']}/preview")).json()["head"]
+    # 14:30 to 21:00 UTC are the minutes 330 to 719 of the file.
+    assert rows == [
+        ["2024-01-02T00:00:00+00:00", 103.3, 107.24, 103.25, 107.19, float(sum(range(330, 720)))]
+    ]
+    unknown = await client.post(
+        f"/datasets/{parent}/resample", json={"timeframe": "1d", "calendar": "NOSUCH"}
+    )
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "cannot_derive")
