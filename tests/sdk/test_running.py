@@ -199,7 +199,7 @@ def test_timers_come_after_the_bar_of_their_time(bars: Bars) -> None:
 
     played(Ticks(), bars)
     assert Ticks.seen == [
-        ("2h", 2, 0), ("slow", 3, 0), ("2h", 4, 0), ("slow", 6, 0), ("2h", 6, 0), ("2h", 8, 0),
+        ("2h", 2, 0), ("slow", 3, 0), ("2h", 4, 0), ("2h", 6, 0), ("slow", 6, 0), ("2h", 8, 0),
     ]  # fmt: skip
 
 
@@ -283,7 +283,7 @@ def test_a_market_order_fills_at_the_other_side_of_the_next_quote() -> None:
     quotes, _ = ticks()
     played(Takes(), quotes)
     price, at_ns = Takes.seen[1]
-    assert price in {quotes.ask[0], quotes.ask[1]}
+    assert round(price, 2) in np.round(quotes.ask[:2], 2)
     assert at_ns <= quotes.ts_ns[1]
 
 
@@ -329,7 +329,7 @@ def test_a_strategy_that_loops_is_ended(bars: Bars) -> None:
                     self.seen.append(1)
                     self.seen.clear()
                 except Exception:
-                    continue
+                    self.seen.clear()
 
     with pytest.raises(StrategyOutOfTime, match=r"in on_bar, at 2024.* longer than 0\.2 s"):
         played(Loops(), bars, watch=Watch(time_limit_s=0.2))

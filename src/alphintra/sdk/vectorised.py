@@ -11,7 +11,7 @@ from alphintra.sdk.errors import StrategyRefused
 from alphintra.sdk.parameters import Parameter, Value, parameters_of_function, resolved
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Vectorised:
     """A function from bars to the share of equity to hold after each bar.
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from alphintra.cli import app
+from alphintra.cli.app import app
 from tests.docs.conftest import ROOT
 
 CASES = [
