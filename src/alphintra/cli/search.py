@@ -201,7 +201,7 @@ def walkforward(
         return
     columns = ("searched until", "traded", "parameters", "in sample", "out of sample", "trades")
     show_table(columns, map(_window_row, found.steps), empty="There was no window.")
-    efficiency = None if found.efficiency is None else f"{found.efficiency:.0%}"
+    efficiency = _figure(None) if found.efficiency is None else f"{found.efficiency:.0%}"
     shown: dict[str, object] = {name: _figure(value) for name, value in found.metrics.items()}
     show_fields(shown | {"efficiency": efficiency, "trials": found.trials_counted})
 

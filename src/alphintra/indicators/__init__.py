@@ -24,7 +24,15 @@ from alphintra.indicators.errors import (
     IndicatorParameterInvalid,
     IndicatorUnknown,
 )
-from alphintra.indicators.face import IndicatorStream, catalogue, compute, describe, stream
+from alphintra.indicators.face import (
+    IndicatorStream,
+    Memory,
+    catalogue,
+    compute,
+    describe,
+    remembering,
+    stream,
+)
 from alphintra.indicators.sessions import session_numbers
 
 __all__ = [
@@ -36,12 +44,14 @@ __all__ = [
     "IndicatorStream",
     "IndicatorUnknown",
     "InputInfo",
+    "Memory",
     "OutputInfo",
     "ParameterInfo",
     "Shape",
     "catalogue",
     "compute",
     "describe",
+    "remembering",
     "session_numbers",
     "stream",
 ]

@@ -1,6 +1,9 @@
 """The two ways to use an indicator: all bars at once, or one bar after the other."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from types import MappingProxyType
 from typing import Protocol
@@ -89,6 +92,17 @@ def compute(
     """
     library, info = _find(name)
     chosen = info.checked(parameters)
+    if (memory := _memory.get()) is not None:
+        given = [inputs[_key(info, position, inputs)] for position in range(len(info.inputs))]
+        return memory.recalled(
+            info, given, chosen, lambda: _computed(library, info, inputs, chosen)
+        )
+    return _computed(library, info, inputs, chosen)
+
+
+def _computed(
+    library: Library, info: IndicatorInfo, inputs: Mapping[str, ArrayLike], chosen: Parameters
+) -> Mapping[str, Column]:
     columns = [
         np.ascontiguousarray(inputs[key], dtype=np.float64)
         for key in (_key(info, position, inputs) for position in range(len(info.inputs)))
@@ -112,6 +126,55 @@ def compute(
         for result, value in zip(results.values(), values, strict=True):
             result[begin:] = value
     return results
+
+
+class Memory:
+    """What was computed last, up to some bytes; the columns are kept, so that none is mistaken."""
+
+    def __init__(self, *, bytes_most: int = 64_000_000) -> None:
+        self._bytes_left = bytes_most
+        self._kept: OrderedDict[tuple[object, ...], tuple[list[ArrayLike], Mapping[str, Column]]]
+        self._kept = OrderedDict()
+
+    def recalled(
+        self,
+        info: IndicatorInfo,
+        given: list[ArrayLike],
+        chosen: Parameters,
+        compute: Callable[[], Mapping[str, Column]],
+    ) -> Mapping[str, Column]:
+        key = (info.name, *chosen.values(), *map(id, given))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        else:
+            found = compute()
+            self._kept[key] = given, found
+            self._bytes_left -= _bytes_of(found)
+            while self._bytes_left < 0 and len(self._kept) > 1:
+                _, (_, oldest) = self._kept.popitem(last=False)
+                self._bytes_left += _bytes_of(oldest)
+        # Copies: who asks may change what they get.
+        return {name: column.copy() for name, column in self._kept[key][1].items()}
+
+
+_memory: ContextVar[Memory | None] = ContextVar("indicators_remembered", default=None)
+
+
+@contextmanager
+def remembering(memory: Memory) -> Iterator[None]:
+    """Compute nothing twice on the same arrays in this block, as a sweep over parameters would.
+
+    The arrays must not be changed as long as the memory is used.
+    """
+    token = _memory.set(memory)
+    try:
+        yield
+    finally:
+        _memory.reset(token)
+
+
+def _bytes_of(columns: Mapping[str, Column]) -> int:
+    return sum(column.nbytes for column in columns.values())
 
 
 class IndicatorStream:

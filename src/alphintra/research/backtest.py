@@ -219,12 +219,12 @@ def run(
         simulation = Simulation(market.tape, market.terms, market.account)
         weights = strategy.weights(market.bars, parameters)
         simulation.run_targets(targets_of(market, weights))
-        simulation.finish(prices=_last_prices(market))
+        simulation.finish(prices=last_prices(market))
         if watch.progress is not None:
             watch.progress(1.0)
         return Outcome(simulation=simulation)
     simulation, session = play(strategy, market, parameters, seed=seed, watch=watch)
-    simulation.finish(prices=_last_prices(market))
+    simulation.finish(prices=last_prices(market))
     return Outcome(
         simulation=simulation,
         tags=tuple(session.tags),
@@ -275,7 +275,7 @@ def targets_of(market: Market, weights: Mapping[str, Floats]) -> Floats:
     return targets
 
 
-def _last_prices(market: Market) -> Floats:
+def last_prices(market: Market) -> Floats:
     """Return where positions that are open at the end are closed, shape (symbols,).
 
     That is the open of the last bar: the last price at which an order can fill that is given when

@@ -1,7 +1,7 @@
 """What a trial is: the strategy with some parameters, over some stretch of the data, measured."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from alphintra.research.loading import AnyStrategy, Data, load_data
 from alphintra.research.metrics import daily_returns
 from alphintra.research.result import BacktestResult
 from alphintra.research.search.compute import Cancelled
+from alphintra.research.search.sweeping import FIGURES, Sweeper
 from alphintra.research.search.trials import Measurement
 from alphintra.sdk import Strategy, Vectorised
 from alphintra.sdk.errors import RunCancelled
@@ -23,6 +24,8 @@ from alphintra.sdk.errors import RunCancelled
 BEGINNING: Final = -(2**63)
 END: Final = 2**63 - 1
 _ROWS_OF_WARM_UP: Final = 50
+#: Runs of the short way whose weights are in memory together.
+_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,8 @@ class Experiment:
     series: tuple[Series, ...]
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: What is asked for of each trial; `None`: all there is.
+    figures: frozenset[str] | None = None
     #: The stretch of data that was prepared last, and what came of it.
     _prepared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -66,6 +71,7 @@ class Experiment:
         end: Any = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
+        figures: Collection[str] | None = None,
     ) -> "Experiment":
         """Load the data once for all trials.
 
@@ -74,12 +80,45 @@ class Experiment:
         """
         given = dict(options or {})
         series = load_data(data, start=start, end=end, symbols=given.pop("symbols", ()))
-        found = cls(strategy=strategy, series=tuple(series), seed=seed, options=given)
+        found = cls(
+            strategy=strategy,
+            series=tuple(series),
+            seed=seed,
+            options=given,
+            figures=None if figures is None else frozenset(figures),
+        )
         found._market(BEGINNING, END)  # refused here, not in every trial; shared by all workers
         return found
 
     def __call__(self, runs: Sequence[Run], cancelled: Cancelled) -> list[Measurement | Failure]:
+        if self.figures is not None and self.figures <= FIGURES:
+            # In the stretches of a walk-forward a strategy has to wait: the long way knows how.
+            market = self._market(BEGINNING, END)
+            if Sweeper.can(self.strategy, market) and all(map(_is_whole, runs)):
+                return self._swept(runs, cancelled)
         return [self.measure(run, cancelled) for run in runs]
+
+    def _swept(self, runs: Sequence[Run], cancelled: Cancelled) -> list[Measurement | Failure]:
+        """Measure whole runs the short way, a few at a time: each needs an array of weights."""
+        assert isinstance(self.strategy, Vectorised)
+        sweeper: Sweeper | None = self._prepared.get("sweeper")
+        if sweeper is None:
+            sweeper = Sweeper(self.strategy, self._market(BEGINNING, END))
+            self._prepared["sweeper"] = sweeper
+        found: dict[int, Measurement | Failure] = {}
+        for first in range(0, len(runs), _AT_ONCE):
+            if cancelled():
+                raise RunCancelled("the search was cancelled")
+            weights = {}
+            for place, run in enumerate(runs[first : first + _AT_ONCE], first):
+                try:
+                    weights[place] = sweeper.weights(run.parameters)
+                except Exception as error:
+                    found[place] = Failure(f"{_shown(run.parameters)}: {_place(error)}")
+            if weights:
+                measurements = sweeper.measure(list(weights.values()))
+                found.update(zip(weights, measurements, strict=True))
+        return [found[place] for place in range(len(runs))]
 
     def warm_up(self) -> None:
         """Load or compile in this process what the first run needs, before workers are forked.
@@ -88,8 +127,9 @@ class Experiment:
         trials too, and is told there.
         """
         series = tuple(part.rows(0, _ROWS_OF_WARM_UP) for part in self.series)
+        small = replace(self, series=series, _prepared={})
         with suppress(Exception):
-            measured(backtest_on(self.strategy, prepare(series, **self.options), seed=self.seed))
+            small([Run(parameters={})], lambda: False)
 
     def measure(self, run: Run, cancelled: Cancelled) -> Measurement | Failure:
         """Return how a run did, or how it failed.
@@ -133,6 +173,10 @@ class Experiment:
             self._prepared["stretch"] = (start_ns, end_ns)
         found: Market = self._prepared["market"]
         return found
+
+
+def _is_whole(run: Run) -> bool:
+    return run.start_ns == BEGINNING and run.end_ns == END
 
 
 def measured(result: BacktestResult) -> Measurement:

@@ -161,7 +161,11 @@ def optimise(
         storage=storage,
         study=study,
     )
-    experiment = Experiment.of(loaded, data, start=start, end=end, seed=seed, options=options)
+    figures = {one.metric for one in objectives} | {"total_trades"}
+    figures |= {name for text in figure_rules for name in Rule(text).names}
+    experiment = Experiment.of(
+        loaded, data, start=start, end=end, seed=seed, options=options, figures=figures
+    )
     conditions = _Conditions(tuple(Rule(text) for text in figure_rules), minimum_trades)
     with open_pool(experiment, compute=compute) as pool:
         course = _Course(pool, window, objectives, conditions, cancelled or _never)
