@@ -89,15 +89,22 @@ def write_report(results: "BacktestResult | Sequence[BacktestResult]", path: Pat
     several = [results] if isinstance(results, BacktestResult) else list(results)
     suffix = target.suffix.lower()
     if suffix in {".html", ".htm"}:
-        target.write_text(html(several), encoding="utf-8")
+        content = html(several).encode()
     elif suffix in {".pdf", ".json"} and len(several) > 1:
         raise ReportFormatUnknown("several results are compared on a page: name a file .html")
     elif suffix == ".pdf":
-        target.write_bytes(pdf(several[0]))
+        content = pdf(several[0])
     elif suffix == ".json":
-        target.write_text(json(several[0]), encoding="utf-8")
+        content = json(several[0]).encode()
     else:
         raise ReportFormatUnknown(
             f"{target.name}: a report ends in .html, .pdf or .json", suffix=suffix
         )
+    # Whole or not at all: a reader never sees half of a page.
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     return target

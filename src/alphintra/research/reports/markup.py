@@ -103,7 +103,7 @@ def moving(
         f'<div class="chips">{chips}</div></figcaption>'
         f'<div class="plot" tabindex="0" role="group" aria-label="{safe(title)}: arrow keys move '
         'the reading line, with shift the view; plus and minus zoom; Home shows everything">'
-        '<div class="tip" hidden></div></div><p class="hint"></p></figure>'
+        '<div class="tip" role="status" hidden></div></div><p class="hint"></p></figure>'
     )
 
 
