@@ -86,6 +86,7 @@ def paragraph(text: str | None) -> str:
 
 OTHER_VARIABLES = {
     "ALPHINTRA_API_KEY": "the command line and the examples: the API key to use instead of a login",
+    "ALPHINTRA_COMPUTE": "searches: `local`, `local:N`, `inline`, `ray` or `ray://host:port`",
     "ALPHINTRA_CONFIG_FILE": "a TOML file with settings",
     "ALPHINTRA_GCP_PROJECT": "Google Cloud project whose Secret Manager holds settings",
     "ALPHINTRA_NATS_BIN": "a `nats-server` program to use instead of the installed wheel's",
@@ -99,6 +100,7 @@ OTHER_VARIABLES = {
     "ALPHINTRA_SIM_SEEDS": "tests: how many seeds the simulated desk is run with",
     "ALPHINTRA_SIM_STEPS": "tests: how many steps each of them has",
     "ALPHINTRA_TEST_ADMIN_URL": "tests: a PostgreSQL role that may create databases",
+    "ALPHINTRA_TEST_BROWSER": "tests: a Chromium; without it those of pages do not run",
     "ALPHINTRA_TEST_BUS_URL": "tests: a NATS server",
     "ALPHINTRA_TEST_DATA": "tests: a folder of recorded market data",
     "ALPHINTRA_URL": "the command line and the examples: the server to talk to",
