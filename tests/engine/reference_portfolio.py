@@ -271,19 +271,23 @@ class Book(Reference):
 class Portfolio:
     """Many symbols in one account of one currency."""
 
-    def __init__(self, terms: list[SymbolTerms], account: AccountTerms, begins_ns: int) -> None:
+    def __init__(self, terms: list[SymbolTerms], account: AccountTerms, rows: list[Row]) -> None:
+        """Stand before the first row; a symbol counts with what it will show first."""
         self.terms = terms
         self.account = account
         self.cash = exact(account.cash[account.base])
         self.positions = [0] * len(terms)
         self.marks: list[Decimal | None] = [None] * len(terms)
+        for row in reversed(rows):
+            if row[3] != RowKind.ACTION and row[4] != NO_PRICE:
+                self.marks[row[2]] = row[4] * exact(terms[row[2]].tick_size)
         self.traded = [Decimal(0)] * len(terms)
         self.delisted = [False] * len(terms)
         self.journal: list[tuple[object, ...]] = []
         self.tickets: list[Ticket] = []
         self.requests: list[tuple[int, str, Ticket]] = []
         self.books = [Book(self, number) for number in range(len(terms))]
-        self.now_ns = begins_ns
+        self.now_ns = rows[0][1]
         self.borrow_day = 0
 
     # What the owner asks for.

@@ -298,8 +298,8 @@ def read(row: Any) -> tuple[Any, ...]:
 
 
 def told_by_reference(story: Story) -> Portfolio:
-    portfolio = Portfolio(story.terms, story.account, int(story.tape.open_ns[0]))
     rows = [tuple(int(value) for value in column) for column in story.tape.cells.T]
+    portfolio = Portfolio(story.terms, story.account, rows)
     for first, end in groups(story.tape):
         for wish in story.wishes.get(first, ()):
             if wish.cancels >= 0:

@@ -172,6 +172,10 @@ def split(desk: Desk, number: int, numerator: int, denominator: int, ts_ns: int)
             withdraw(desk, number, slot, Cause.SPLIT, ts_ns)
         elif not unsized:
             _split_prices(order, numerator, denominator)
+            if order["mark_price_ticks"] != NO_PRICE:  # of a trailing stop
+                order["mark_price_ticks"] = _share(
+                    order["mark_price_ticks"], denominator, numerator
+                )
             order["remaining_lots"] = lots
             ticket["lots"] = ticket["filled_lots"] * numerator // denominator + lots
             ticket["filled_lots"] = ticket["filled_lots"] * numerator // denominator

@@ -83,10 +83,11 @@ def walk_leg(
                 finish(book, slot, ts_ns)
                 harvest(desk, number)
             if head["raising"] != NO_ORDER:
-                # The children stand in the way of what is left of the leg.
+                # The children stand in the way of what is left of the leg; who else is at this
+                # level has its turn even when the leg ends here.
                 raise_children(desk, Source.BAR, open_ns, ts_ns)
                 start_ticks = level
-                begins = start_ticks != end_ticks
+                begins = True
                 break
     follow_to(book, end_ticks, open_ns)
 
