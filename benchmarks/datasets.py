@@ -12,17 +12,17 @@ import argparse
 import asyncio
 import io
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -33,7 +33,8 @@ from starlette.requests import HTTPConnection
 
 from alphintra.core.clock import SystemClock
 from alphintra.core.ids import TimeOrderedIds, UserId
-from alphintra.market import DatasetService, check_apart, datasets_router, options_of
+from alphintra.market import DatasetService, datasets_router
+from alphintra.market.datasets.parsing_process import Checked
 from alphintra.platform import bus as bus_module
 from alphintra.platform import http, migrations
 from alphintra.platform.database import Database
@@ -46,18 +47,34 @@ REPEATS = 9
 USER = Principal(user_id=UserId(uuid4()), permissions=frozenset(Permission))
 #: Reads a dataset as backtests do; prints seconds per read, and its most memory.
 READ = """
-import json, resource, sys, time
+import json, sys, time
 from alphintra.market import read_bars
 seconds = []
 for _ in range(int(sys.argv[2])):
     began = time.perf_counter()
     bars = read_bars(sys.argv[1])
     seconds.append(time.perf_counter() - began)
-rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+with open("/proc/self/status") as status:
+    rss = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 print(json.dumps({"seconds": seconds, "rss": rss, "rows": len(bars)}))
 """
+#: Checks an upload; a process of its own, because children inherit the peak of a large parent.
+TAKE = """
+import asyncio, json, resource, sys, time
+from pathlib import Path
+import msgspec
+from alphintra.market import check_apart, options_of
+began = time.perf_counter()
+checked = asyncio.run(check_apart(
+    Path(sys.argv[1]), name="BENCH", options=options_of({"timezone": "UTC"}),
+    now_ns=time.time_ns()))
+seconds = time.perf_counter() - began
+rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(json.dumps({
+    "seconds": [seconds], "rss": rss, "checked": msgspec.to_builtins(checked)}))
+"""
 FETCH = """
-import json, resource, sys, time
+import json, sys, time
 import httpx, pyarrow as pa
 seconds = []
 with httpx.Client(timeout=60) as client:
@@ -66,7 +83,8 @@ with httpx.Client(timeout=60) as client:
         answer = client.get(sys.argv[1])
         table = pa.ipc.open_stream(answer.content).read_all()
         seconds.append(time.perf_counter() - began)
-rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+with open("/proc/self/status") as status:
+    rss = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 print(json.dumps({"seconds": seconds, "rss": rss, "rows": table.num_rows}))
 """
 
@@ -111,14 +129,16 @@ def say(name: str, seconds: list[float], rss: int, rows: int) -> None:
 
 
 def measure(name: str, code: str, argument: str, repeats: int) -> None:
-    answer = subprocess.run(
-        [sys.executable, "-c", code, argument, str(repeats)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    told = json.loads(answer.stdout)
+    told = _run(code, argument, str(repeats))
     say(name, told["seconds"][1:], told["rss"], told["rows"])
+
+
+def _run(code: str, *arguments: str) -> dict[str, Any]:
+    answer = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    told: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return told
 
 
 async def take(service: DatasetService, table: pa.Table, folder: Path) -> Path:
@@ -132,15 +152,12 @@ async def take(service: DatasetService, table: pa.Table, folder: Path) -> Path:
         job = folder / name
         job.mkdir()
         (job / "upload").write_bytes(content)
-        began_s = time.perf_counter()
-        checked = await check_apart(
-            job, name="BENCH", options=options_of({"timezone": "UTC"}), now_ns=time.time_ns()
-        )
-        seconds = time.perf_counter() - began_s
+        told = await asyncio.to_thread(_run, TAKE, str(job))
+        checked = msgspec.convert(told["checked"], Checked)
         if checked.facts is None:
             raise RuntimeError(f"{name} was not taken: {checked.report}")
-        rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-        say(f"{name} of {len(content) / 1024**2:,.0f} MiB taken", [seconds], rss, table.num_rows)
+        size = len(content) / 1024**2
+        say(f"{name} of {size:,.0f} MiB taken", told["seconds"], told["rss"], table.num_rows)
         if name == "CSV":
             dataset = await service.add(job, checked, name="bench", source="benchmark")
             kept = service.path(dataset)

@@ -148,7 +148,7 @@ class Bars(_Series):
     ) -> "Bars":
         """Return bars of one length; one that would reach into the next ends where that begins."""
         close_ns = np.asarray(open_ns) + length_ns
-        close_ns[:-1] = np.minimum(close_ns[:-1], open_ns[1:])
+        np.minimum(close_ns[:-1], open_ns[1:], out=close_ns[:-1])
         if volume is None:
             volume = np.full(len(open_ns), np.nan)
         return cls(symbol, open_ns, close_ns, open, high, low, close, volume)
