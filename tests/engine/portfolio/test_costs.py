@@ -264,19 +264,18 @@ def test_liquidation() -> None:
 
 
 @states("Maintenance margin is half the initial margin, at most a quarter, when it is not given.")
-@pytest.mark.parametrize(("leverage", "falls_to"), [(1.0, 134), (4.0, 115), (10.0, 106)])
-def test_maintenance_margin(leverage: float, falls_to: float) -> None:
+@pytest.mark.parametrize("leverage", [1.0, 4.0, 10.0])
+def test_maintenance_margin(leverage: float) -> None:
     account = AccountTerms(cash={"USD": 10_000.0 / leverage}, leverage=leverage)
     initial = 1 / leverage
     share = min(0.25, initial / 2)
     limit = (100 + 100 * initial) / (1 + share)
-    run = Run(flat(100, math.floor(limit), math.ceil(limit), 100), account=account)
+    run = Run(flat(100, math.floor(limit), math.floor(limit) + 1, 100), account=account)
     run.order("SELL", 100)
     run.step(2)
     assert run.simulation.lots(0) == -100
     run.step()
     assert run.simulation.lots(0) == 0
-    assert falls_to > 0
 
 
 @states("Resting orders reserve nothing.")

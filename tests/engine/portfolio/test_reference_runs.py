@@ -127,6 +127,10 @@ def test_a_swept_run_ends_as_the_full_one(costs: Costs, account: AccountTerms, s
         simulation.run_targets(row)
         simulation.finish()
         outcome, fills = simulation.outcome(), simulation.fills()
+        by_steps = Simulation(tape, [terms], account)
+        stepped(by_steps, row)
+        by_steps.finish()
+        assert simulation.journal().tobytes() == by_steps.journal().tobytes()
         assert one["final_equity"] == outcome.equity[-1]
         assert one["fills"] == len(fills)
         assert one["trades"] == len(outcome.trades)

@@ -111,7 +111,9 @@ def settle_deal(
     symbol = desk.symbols[number]
     sign = 1 - 2 * side
     is_first = order < 0 or desk.tickets[order]["filled_lots"] == 0
-    fee = fee_of(desk, number, lots, price, is_maker, is_first)
+    fee = 0.0
+    if cause != Cause.DELISTED:
+        fee = fee_of(desk, number, lots, price, is_maker, is_first)
     value = lots * symbol["unit"] * price
     was_short = symbol["position"] < 0
     symbol["position"] += sign * lots
@@ -217,31 +219,60 @@ def is_unsized(ticket: Any) -> bool:
 
 
 @compiled
-def size(desk: Desk, number: int, slot: int, buy_ticks: int, sell_ticks: int, ts_ns: int) -> bool:
-    """Turn a target weight into a side and a quantity; `False` when there is nothing to do."""
-    order = desk.slots[number, slot]
-    ticket = desk.tickets[order["owner"]]
+def size(desk: Desk, order: int, buy_ticks: int, sell_ticks: int) -> int:
+    """Turn an order's target weight into its side and quantity, and return this.
+
+    0: there is nothing to do; -1: nobody is on the side that it needs.
+    """
+    ticket = desk.tickets[order]
+    number = ticket["symbol"]
     symbol = desk.symbols[number]
     slippage = desk.states[number, 0]["slippage_ticks"]
-    is_first = ticket["filled_lots"] == 0
     some = buy_ticks if buy_ticks != NO_PRICE else sell_ticks
-    wanted = target_lots(desk, number, ticket["weight"], price_of(symbol, some), is_first)
+    wanted = target_lots(desk, number, ticket["weight"], price_of(symbol, some), True)
     side = Side.BUY if wanted >= symbol["position"] else Side.SELL
     sign = sign_of(side)
     ticks = buy_ticks if side == Side.BUY else sell_ticks
     if ticks == NO_PRICE:
-        return False
+        return -1
     price = worsened(symbol, sign, price_of(symbol, ticks + sign * slippage), 0, 0)
-    wanted = target_lots(desk, number, ticket["weight"], price, is_first)
+    wanted = target_lots(desk, number, ticket["weight"], price, True)
     lots = sign * (wanted - symbol["position"])
     if lots <= 0:
-        withdraw(desk, number, slot, Cause.NOTHING_TO_DO, ts_ns)
-        return False
-    order["side"] = side
-    order["remaining_lots"] = lots
+        return 0
     ticket["side"] = side
     ticket["lots"] = lots
-    return True
+    return int(lots)
+
+
+@compiled
+def deal_without_book(desk: Desk, order: int, ticks: int, ts_ns: int) -> None:
+    """Let a weight order that is alone meet a price without limits of volume: `trade` in short."""
+    ticket = desk.tickets[order]
+    number = ticket["symbol"]
+    symbol = desk.symbols[number]
+    lots = size(desk, order, ticks, ticks)
+    if lots == 0:
+        note(desk, What.CANCELED, order, number, Cause.NOTHING_TO_DO, ts_ns)["lots"] = 1
+        end_ticket(desk, order, Status.CANCELED, Cause.NOTHING_TO_DO, ts_ns)
+        return
+    side = ticket["side"]
+    sign = sign_of(side)
+    volume = desk.head[0]["volume_lots"]
+    price = price_of(symbol, ticks + sign * desk.states[number, 0]["slippage_ticks"])
+    worse = worsened(symbol, sign, price, lots, volume)
+    permitted, cause = permitted_lots(desk, number, side, lots, ticket, worse, 0)
+    if permitted == 0:
+        note(desk, What.CANCELED, order, number, cause, ts_ns)["lots"] = lots
+        end_ticket(desk, order, Status.CANCELED, cause, ts_ns)
+        return
+    if permitted < lots:
+        note(desk, What.REDUCED, order, number, cause, ts_ns)["lots"] = lots - permitted
+        ticket["lots"] = permitted
+        worse = worsened(symbol, sign, price, permitted, volume)
+    met = price_of(symbol, ticks)
+    book_deal(desk, number, order, side, permitted, worse, met, 0, 0, ts_ns)
+    end_ticket(desk, order, Status.FILLED, 0, ts_ns)
 
 
 @compiled
@@ -254,8 +285,14 @@ def trade(desk: Desk, number: int, slot: int, source: int, ts_ns: int) -> None:
     ticket = desk.tickets[owner]
     symbol = desk.symbols[number]
     buy_ticks, sell_ticks = head["buy_ticks"], head["sell_ticks"]
-    if is_unsized(ticket) and not size(desk, number, slot, buy_ticks, sell_ticks, ts_ns):
-        return
+    if is_unsized(ticket):
+        lots = size(desk, owner, buy_ticks, sell_ticks)
+        if lots == 0:
+            withdraw(desk, number, slot, Cause.NOTHING_TO_DO, ts_ns)
+        if lots <= 0:
+            return
+        order["side"] = ticket["side"]
+        order["remaining_lots"] = lots
     level = buy_ticks if order["side"] == Side.BUY else sell_ticks
     limited = has_limit(order)
     if limited and order["fresh"] and order["post_only"]:
@@ -268,7 +305,9 @@ def trade(desk: Desk, number: int, slot: int, source: int, ts_ns: int) -> None:
     price = price_of(symbol, ticks)
     if not limited:
         price = worsened(symbol, sign_of(side), price, order["remaining_lots"], head["volume_lots"])
-    permitted, cause = permitted_lots(desk, number, order, ticket, price, is_maker)
+    permitted, cause = permitted_lots(
+        desk, number, side, order["remaining_lots"], ticket, price, is_maker
+    )
     if permitted == 0:
         withdraw(desk, number, slot, cause, ts_ns)
         return

@@ -200,12 +200,11 @@ def carried_lots(
 
 @compiled
 def permitted_lots(
-    desk: Desk, number: int, order: Any, ticket: Any, price: float, is_maker: int
+    desk: Desk, number: int, side: int, lots: int, ticket: Any, price: float, is_maker: int
 ) -> tuple[int, int]:
     """Return how much of an order the account may deal at `price`, and why not all of it."""
     symbol = desk.symbols[number]
-    sign = 1 - 2 * order["side"]
-    lots = order["remaining_lots"]
+    sign = 1 - 2 * side
     closing = min(lots, max(0, -sign * symbol["position"]))
     if closing == lots:
         return lots, Cause.NONE

@@ -31,6 +31,9 @@ from alphintra.engine.portfolio.terms import (
 #: Not an order: what the account did by itself, and the parent of an order that has none.
 NO_ORDER: Final = -1
 
+#: How many orders may be siblings of one another.
+SIBLINGS_MOST: Final = 8
+
 
 class Status(IntEnum):
     """Where an order is in its life."""

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from alphintra.engine.chain import is_quiet
 from alphintra.engine.compile import compiled
-from alphintra.engine.layout import NEVER_NS, NO_PRICE, Kind, Side
+from alphintra.engine.layout import NEVER_NS, NO_PRICE, Kind, Lifetime, Side
 from alphintra.engine.matching import share_of
-from alphintra.engine.portfolio.dealing import DAY_NS
+from alphintra.engine.portfolio.dealing import DAY_NS, deal_without_book, is_unsized
 from alphintra.engine.portfolio.handle import desk_at
 from alphintra.engine.portfolio.happenings import act, charge_interest, liquidate
-from alphintra.engine.portfolio.money import book_of, scanned_shortfall
-from alphintra.engine.portfolio.records import NO_ORDER, Desk
+from alphintra.engine.portfolio.money import book_of, price_of, scanned_shortfall
+from alphintra.engine.portfolio.records import NO_ORDER, SIBLINGS_MOST, Desk, Status
 from alphintra.engine.portfolio.requests import (
     NO_ROOM_FOR_ORDER,
     NO_ROOM_FOR_REQUEST,
@@ -34,8 +34,11 @@ from alphintra.engine.portfolio.tape import RowKind
 
 #: What `process` returns when the journal has to grow first.
 NO_ROOM_IN_JOURNAL = -4
-#: A row, a request or the end of a group writes no more rows than this for each open order.
-_ROWS_PER_ORDER = 8
+#: What a row, a request or the end of a group can write at most: for each open order of a symbol
+#: trigger, cut, two fills, cancellation, and what each fill takes off its siblings; for each other
+#: order its cancellation; for each symbol interest and the fills that close it.
+_ROWS_PER_ORDER = 5 + 2 * SIBLINGS_MOST
+_ROWS_PER_SYMBOL = 4
 _ROWS_AT_LEAST = 16
 
 
@@ -43,8 +46,9 @@ _ROWS_AT_LEAST = 16
 def _has_room(desk: Desk) -> bool:
     """Say that whatever comes next fits into the journal."""
     head = desk.head[0]
-    live = desk.slots.shape[1] + 2 * len(desk.symbols)
-    return bool(len(desk.journal) - head["journal"] >= _ROWS_AT_LEAST + _ROWS_PER_ORDER * live)
+    most = _ROWS_AT_LEAST + _ROWS_PER_SYMBOL * len(desk.symbols)
+    most += head["live"] + _ROWS_PER_ORDER * min(head["live"], desk.slots.shape[1])
+    return bool(len(desk.journal) - head["journal"] >= most)
 
 
 @compiled
@@ -245,6 +249,51 @@ def _end_group(desk: Desk, first: int, end: int) -> int:
 
 
 @compiled
+def happens_quickly(desk: Desk) -> bool:
+    """Let a bar at which there is nothing but one weight order happen, as `process` would.
+
+    That is most of what following targets does, and it needs no book. `False`: it is not so.
+    """
+    head = desk.head[0]
+    cells = desk.cells
+    row = head["cursor"]
+    if (
+        head["stage"] != 0
+        or head["live"] != 1
+        or head["requests"] - head["asked"] != 1
+        or cells[3, row] != RowKind.BAR
+        or (row + 1 < cells.shape[1] and cells[0, row + 1] == cells[0, row])
+        or (head["shorts"] > 0 and head["borrows"])
+        or not _has_room(desk)
+    ):
+        return False
+    request = desk.requests[head["asked"]]
+    order = request["order"]
+    ticket = desk.tickets[order]
+    number = cells[2, row]
+    symbol = desk.symbols[number]
+    if (
+        request["arrives_ns"] > cells[1, row]
+        or ticket["status"] != Status.SENT
+        or ticket["symbol"] != number
+        or not is_unsized(ticket)
+        or ticket["lifetime"] != Lifetime.REST
+        or symbol["limited"]
+        or symbol["delisted"]
+        or desk.states[number, 0]["quoted"]
+    ):
+        return False
+    head["asked"] += 1
+    head["row"] = row
+    head["volume_lots"] = cells[8, row]
+    ticket["accepted_ns"] = request["arrives_ns"]
+    symbol["mark"] = price_of(symbol, cells[4, row])
+    deal_without_book(desk, order, cells[4, row], cells[1, row])
+    _end_group(desk, row, row + 1)
+    return True
+
+
+@compiled
 def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: int) -> int:
     """Send a weight order for a row's symbol, with a bracket around the row's last price."""
     head = desk.head[0]
@@ -322,6 +371,8 @@ def go(
                     head["decided"] = min(looked, limit)
                     continue
                 head["decided"] = stop_row
+        if not once and happens_quickly(desk):
+            continue
         done = process(desk)
         if once or done < 0:
             return done

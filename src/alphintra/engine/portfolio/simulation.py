@@ -154,8 +154,8 @@ class Simulation:
             reduce_only: it never opens or turns a position.
             expires_ns: `NEVER_NS`, or when it ends; see `session_end_ns` for a day order.
             parent: it waits until that order fills. A child has no children.
-            sibling: what one of the two fills is taken off the other. Several may be linked, each
-                to one that is there already.
+            sibling: what one of the two fills is taken off the other. Up to eight may be linked,
+                each to one that is there already.
             tag: any number that the caller wants to find in the results.
 
         Raises:
@@ -446,6 +446,13 @@ class Simulation:
             self._check_known(relative)
             if self._desk.tickets["symbol"].item(relative) != symbol_index:
                 raise ValueError(f"order {relative} is of another symbol")
+        if sibling != NO_ORDER:
+            ring = self._desk.tickets["ring"]
+            count, other = 1, ring.item(sibling)
+            while other != sibling:
+                count, other = count + 1, ring.item(other)
+            if count >= records.SIBLINGS_MOST:
+                raise ValueError(f"order {sibling} has {count - 1} siblings already")
         if parent != NO_ORDER and self._desk.tickets["parent"].item(parent) != NO_ORDER:
             raise ValueError(f"order {parent} is a child itself")
 
