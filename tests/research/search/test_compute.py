@@ -91,6 +91,7 @@ def ray_cluster() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_trials(
     ray_cluster: None, sma_cross: Vectorised, strategy_file: Path, bars: Bars
 ) -> None:

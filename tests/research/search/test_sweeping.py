@@ -61,6 +61,17 @@ def test_every_figure_is_the_same(
                 assert found == pytest.approx(expected, rel=1e-9, abs=1e-12), figure
 
 
+def test_a_run_that_never_trades(bars: Bars) -> None:
+    @vectorised
+    def idle(data: Bars, *, period: int = param(7, 1, 50)) -> object:
+        return np.full(len(data), np.nan * period)
+
+    (short,) = Experiment.of(idle, bars, figures=FIGURES)([Run(parameters={})], lambda: False)
+    whole = backtest(idle, bars).metrics
+    assert isinstance(short, Measurement)
+    assert dict(short.metrics) == {name: whole[name] for name in FIGURES}
+
+
 def test_what_it_does_not_know_goes_the_long_way(sma_cross: Vectorised, bars: Bars) -> None:
     for options, figures in (
         ({}, {"sharpe_ratio", "ulcer_index"}),

@@ -13,13 +13,7 @@ from numpy.typing import NDArray
 from alphintra.engine.portfolio.sweep import Sweep, can_sweep
 from alphintra.indicators import Memory, remembering
 from alphintra.research.backtest import Market, last_prices, targets_of
-from alphintra.research.metrics import (
-    annual_volatility,
-    day_ends,
-    periods_per_year,
-    sharpe_ratio,
-    sortino_ratio,
-)
+from alphintra.research.metrics import day_ends, periods_per_year
 from alphintra.research.search.trials import Measurement
 from alphintra.sdk import Vectorised, parameters_of
 from alphintra.sdk.parameters import resolved
@@ -83,38 +77,48 @@ class Sweeper:
         returns = np.empty((len(weights), self._sweep.periods))
         swept = self._sweep.targets(np.array(weights), returns=returns)
         return [
-            Measurement(metrics=self._figures(one, row), days=self._days, returns=row)
-            for one, row in zip(swept, returns, strict=True)
+            Measurement(metrics=figures, days=self._days, returns=row)
+            for figures, row in zip(self._figures(swept, returns), returns, strict=True)
         ]
 
-    def _figures(self, one: Any, returns: Floats) -> dict[str, float | None]:
-        capital, final, trades = self._capital, float(one["final_equity"]), int(one["trades"])
-        growth = final / capital
-        rate = growth ** (1.0 / self._years) - 1.0 if growth >= 0.0 else np.nan
-        fall, rows = float(one["max_drawdown"]), len(self._market.tape)
-        profit, loss = float(one["gross_profit"]), float(one["gross_loss"])
-        figures = {
-            "initial_capital": capital,
-            "final_capital": final,
-            "net_profit": final - capital,
-            "total_return": growth - 1.0,
-            "cagr": rate,
-            "volatility": annual_volatility(returns, self._per_year),
-            "sharpe_ratio": sharpe_ratio(returns, self._per_year),
-            "sortino_ratio": sortino_ratio(returns, self._per_year),
-            "calmar_ratio": rate / -fall if fall < 0.0 else np.nan,
-            "max_drawdown": fall,
-            "total_trades": trades,
-            "total_fills": int(one["fills"]),
-            "winning_trades": int(one["wins"]),
-            "win_rate": int(one["wins"]) / trades if trades else np.nan,
-            "profit_factor": profit / loss if loss > 0.0 else np.nan,
-            "expectancy": (profit - loss) / trades if trades else np.nan,
-            "total_fees": float(one["fees"]),
-            "exposure": int(one["bars_held"]) / rows,
-            "days": len(self._days),
-            "rows": rows,
-        }
-        return {
-            name: float(value) if np.isfinite(value) else None for name, value in figures.items()
-        }
+    def _figures(self, swept: NDArray[np.void], returns: Floats) -> list[dict[str, float | None]]:
+        """Return the figures of each run: those of `research.metrics`, for all runs at once."""
+        capital, year = self._capital, np.sqrt(self._per_year)
+        final, trades, fall = swept["final_equity"], swept["trades"], swept["max_drawdown"]
+        profit, loss = swept["gross_profit"], swept["gross_loss"]
+        mean, deviation = returns.mean(axis=1), returns.std(axis=1, ddof=1)
+        below = np.sqrt(np.mean(np.square(np.minimum(returns, 0.0)), axis=1))
+        runs = np.ones(len(swept))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.where(final >= 0.0, (final / capital) ** (1.0 / self._years) - 1.0, np.nan)
+            columns: dict[str, Floats] = {
+                "initial_capital": runs * capital,
+                "final_capital": final,
+                "net_profit": final - capital,
+                "total_return": final / capital - 1.0,
+                "cagr": rate,
+                "volatility": deviation * year,
+                "sharpe_ratio": mean / deviation * year,
+                "sortino_ratio": mean / below * year,
+                "calmar_ratio": np.where(fall < 0.0, rate / -fall, np.nan),
+                "max_drawdown": fall,
+                "total_trades": trades,
+                "total_fills": swept["fills"],
+                "winning_trades": swept["wins"],
+                "win_rate": swept["wins"] / trades,
+                "profit_factor": profit / loss,
+                "expectancy": (profit - loss) / trades,
+                "total_fees": swept["fees"],
+                "exposure": swept["bars_held"] / len(self._market.tape),
+                "days": runs * len(self._days),
+                "rows": runs * len(self._market.tape),
+            }
+        table = np.array(list(columns.values())).T
+        known = np.isfinite(table)
+        return [
+            {
+                name: value if is_known else None
+                for name, value, is_known in zip(columns, values, are_known, strict=True)
+            }
+            for values, are_known in zip(table.tolist(), known.tolist(), strict=True)
+        ]
