@@ -28,6 +28,8 @@ Data = Series | str | Path | Sequence[Series | str | Path]
 #: A time as people give it; a text is ISO 8601, without a zone UTC; an int nanoseconds.
 When = datetime | str | int
 
+#: Before the symbol of data that comes with the product.
+_DEMO: Final = "demo:"
 _HOME: Final = Path(__file__).parent
 #: Steps that are this many times the usual one are told as gaps; weekends of daily bars are not.
 _GAP_STEPS: Final = 5
@@ -43,6 +45,12 @@ class GapTooLong(BadRequest):
     """The data has a longer gap than this run allows. Fill it, or allow it."""
 
     code = "gap_too_long"
+
+
+class DemoUnknown(BadRequest):
+    """The demo data has no such symbol. Take one that it has."""
+
+    code = "demo_unknown"
 
 
 class TimeUnreadable(BadRequest):
@@ -125,7 +133,8 @@ def load_data(
     """Return the series of a run, cut to [start, end).
 
     Args:
-        data: series, Parquet or CSV files, or several of them; each file is one series.
+        data: series, Parquet or CSV files, or several of them; each file is one series. "demo:AAPL"
+            is daily data of the years 2000 to 2013 that comes with the product.
         start, end: see `parse_time`; an end that is a date includes that day.
         symbols: what the series are called, in their order, in place of what the files say; with
             one file that holds several symbols, those that are taken.
@@ -234,7 +243,17 @@ def _read(part: Series | str | Path, name: str | None) -> Series:
         return part
     from alphintra.market.datasets import read_series
 
-    return read_series(part, name)
+    return read_series(_demo_file(str(part)) if str(part).startswith(_DEMO) else part, name)
+
+
+def _demo_file(reference: str) -> Path:
+    """Return the file of daily prices that comes with the product: "demo:AAPL"."""
+    folder = _HOME.parent / "market" / "demo"
+    found = {path.stem.split("_")[0]: path for path in sorted(folder.glob("*_1d.parquet"))}
+    symbol = reference.removeprefix(_DEMO).upper()
+    if symbol not in found:
+        raise DemoUnknown(f"there is no {symbol} in the demo data; it has: {', '.join(found)}")
+    return found[symbol]
 
 
 def _empty_range(whole: Series, first: int, last: int) -> str:
