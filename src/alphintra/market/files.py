@@ -235,9 +235,10 @@ def csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
 
 
 def find_delimiter(path: Path) -> str:
-    """Return what parts the cells of the first line of a text."""
+    """Return what parts the cells of a text, by its first lines."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return max(",;\t|", key=file.readline(CELL_LENGTH_MAX).count)
+        first = "".join(file.readline(CELL_LENGTH_MAX) for _ in range(HEADER_LINES_MAX))
+    return max(",;\t|", key=first.count)
 
 
 def _bounded(file: Any, path: Path) -> Iterator[str]:  # a text file; `TextIO` has no bounded lines
