@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from alphintra.core.errors import Problem
-from alphintra.research.errors import ProcessDied
+from alphintra.research.errors import BeyondLimits, ProcessDied
 from alphintra.research.jobfile import BacktestJob, Job, OptimizeJob, Outcome, Progress
 
 _JOB: Final = "job.json"
@@ -36,6 +36,15 @@ _PR_SET_PDEATHSIG: Final = 1
 #: What a child may know of our environment; none of the settings, which hold secrets.
 _KEPT: Final = frozenset(
     {"HOME", "LANG", "PATH", "TMPDIR", "NUMBA_CACHE_DIR", "PYTHONPATH", "ALPHINTRA_COMPUTE"}
+)
+
+#: How Python, the loader, C++ and the compiler say that there is no memory left.
+_NO_MEMORY: Final = (
+    "MemoryError",
+    "Cannot allocate memory",
+    "failed to map segment",
+    "std::bad_alloc",
+    "LLVM ERROR: out of memory",
 )
 
 Tell = Callable[[Progress], Awaitable[bool]]
@@ -52,10 +61,13 @@ async def run_apart(
         seconds_max: of wall time.
 
     Raises:
-        ProcessDied: it ended without an outcome: killed, out of memory, a crash.
+        BeyondLimits: it needed more time or memory than it may have.
+        ProcessDied: it ended without an outcome: killed, a crash.
     """
     (folder / _JOB).write_bytes(
-        msgspec.json.encode(_Order(job=job, memory_bytes=memory_bytes, cpu_s=int(2 * seconds_max)))
+        msgspec.json.encode(
+            _Order(job=job, memory_bytes=memory_bytes, cpu_s=max(30, int(2 * seconds_max)))
+        )
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -81,7 +93,7 @@ async def run_apart(
         return Outcome(status="CANCELED")
     outcome = _read_outcome(folder)
     if outcome is None:
-        raise ProcessDied(_obituary(process.returncode or 0, bytes(said)))
+        raise _obituary(process.returncode or 0, bytes(said))
     return outcome
 
 
@@ -104,7 +116,7 @@ async def _watch(process: asyncio.subprocess.Process, tell: Tell, seconds_max: f
             if not await tell(latest):
                 return False
             if time.monotonic() > deadline_s:
-                raise ProcessDied(
+                raise BeyondLimits(
                     f"the run took longer than the {seconds_max:g} s that it may take"
                 )
     finally:
@@ -124,16 +136,16 @@ def _end(process: asyncio.subprocess.Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _obituary(returncode: int, said: bytes) -> str:
+def _obituary(returncode: int, said: bytes) -> ProcessDied:
     text = said.decode(errors="replace").strip()
     last = text.splitlines()[-1] if text else ""
-    if "MemoryError" in text or "Cannot allocate memory" in text:
-        return "the run needed more memory than one may have"
+    if any(words in text for words in _NO_MEMORY):
+        return BeyondLimits("the run needed more memory than one may have")
     if returncode == -signal.SIGXCPU:
-        return "the run took more processor time than one may take"
+        return BeyondLimits("the run took more processor time than one may take")
     if returncode < 0:
-        return f"the computing process was ended by {signal.Signals(-returncode).name}"
-    return f"the computing process ended with {returncode}: {last[:300]}"
+        return ProcessDied(f"the computing process was ended by {signal.Signals(-returncode).name}")
+    return ProcessDied(f"the computing process ended with {returncode}: {last[:300]}")
 
 
 def _read_outcome(folder: Path) -> Outcome | None:

@@ -46,4 +46,8 @@ class ResultGone(NotFound):
 
 
 class ProcessDied(Exception):
-    """The process that computed has died; the message says of what."""
+    """The process that computed has died; the message says of what. Another try may go well."""
+
+
+class BeyondLimits(ProcessDied):
+    """The run took more time or memory than one may have: another try would do the same."""

@@ -28,7 +28,7 @@ from alphintra.platform.jobs import enqueue, services_of
 from alphintra.platform.security import Principal
 from alphintra.platform.services import Services
 from alphintra.research.apart import RESULT, run_apart
-from alphintra.research.errors import ProcessDied
+from alphintra.research.errors import BeyondLimits, ProcessDied
 from alphintra.research.jobfile import BacktestJob, Job, OptimizeJob, Outcome, Progress, Source
 from alphintra.research.models import RunRow
 from alphintra.research.schemas import RunStatus
@@ -43,6 +43,7 @@ WRITE_S: Final = 0.5
 LOST_AFTER: Final = timedelta(seconds=60)
 WORKER_LOST: Final = "worker_lost"
 PROCESS_DIED: Final = "process_died"
+BEYOND: Final = "run_beyond_limits"
 _MIB: Final = 1024**2
 
 tasks = Blueprint()
@@ -117,6 +118,8 @@ class _Work:
                 await self._finish(outcome, size)
             else:
                 await self._finish(outcome, None)
+        except BeyondLimits as error:
+            await self._finish(Outcome(status="FAILED", code=BEYOND, detail=str(error)), None)
         except ProcessDied as error:
             await self._again(PROCESS_DIED, str(error))
         except asyncio.CancelledError:

@@ -17,7 +17,7 @@ from sqlalchemy import update
 from alphintra.core.clock import now
 from alphintra.platform.jobs import create_jobs
 from alphintra.research.apart import run_apart
-from alphintra.research.errors import ProcessDied
+from alphintra.research.errors import BeyondLimits
 from alphintra.research.jobfile import BacktestJob, Progress
 from alphintra.research.jobs import LOST_AFTER, recover
 from alphintra.research.models import RunRow
@@ -174,13 +174,13 @@ async def _wanted(_: Progress) -> bool:
 
 
 async def test_process_beyond_its_memory_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ProcessDied, match="memory"):
+    with pytest.raises(BeyondLimits, match="memory"):
         await run_apart(tmp_path, job(), tell=_wanted, seconds_max=60, memory_bytes=64 * 1024**2)
     assert not (tmp_path / "result.zip").exists()
 
 
 async def test_process_beyond_its_time_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(ProcessDied, match="longer than"):
+    with pytest.raises(BeyondLimits, match="longer than"):
         await run_apart(tmp_path, job(), tell=_wanted, seconds_max=0.01, memory_bytes=4 * 1024**3)
     assert processes(tmp_path) == []
 
