@@ -331,6 +331,8 @@ class Reference:
                 and self.acts_at(order, price, begin, finish)
             ]
             for order in acting:
+                if order not in self.orders:
+                    continue  # who acted before it at this tick has ended it
                 done.append(order)
                 if order.dormant:
                     self.trigger(order, ts)

@@ -4,6 +4,7 @@ Every fill, trigger, cancellation and payment is the same, in the same order; mo
 session is a tape and what the owner asks for between its groups, all drawn from a seed.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -26,11 +27,13 @@ from alphintra.engine.portfolio import (
     tape_of,
 )
 from alphintra.engine.series import ActionKind, Bars, CorporateActions, Quotes, Series, Trades
-from tests.engine.reference_portfolio import Portfolio, Ticket
+from tests.engine.reference_book import Ticket
+from tests.engine.reference_portfolio import Portfolio
 
 MINUTE_NS = 60 * 10**9
 HOUR_NS = 3_600 * 10**9
 CENT = Decimal("1e-6")
+DRIVERS = (("bars",), ("quotes",), ("trades",), ("bars", "quotes", "trades"))
 ORDER_KINDS = (Kind.MARKET, Kind.LIMIT, Kind.STOP, Kind.STOP_LIMIT, Kind.TRAILING_STOP)
 
 
@@ -118,7 +121,9 @@ def draw_actions(rng: Random, symbol: str, span_ns: int) -> CorporateActions:
     )
 
 
-def draw_order(rng: Random, symbols: int, orders: int, story_ns: int, plain: bool) -> dict[str, Any]:
+def draw_order(
+    rng: Random, symbols: int, orders: int, story_ns: int, plain: bool
+) -> dict[str, Any]:
     kind = rng.choice(ORDER_KINDS)
     side = rng.choice((Side.BUY, Side.SELL))
     near = 100 + rng.randint(-14, 14)
@@ -194,6 +199,7 @@ def draw_story(rng: Random, kinds: tuple[str, ...]) -> Story:
             multiplier=rng.choice((1.0, 1.0, 10.0)),
             costs=draw_costs(rng),
             margin_initial=rng.choice((1.0, 1.0, 0.5)),
+            margin_maintenance=rng.choice((None, None, 0.2, 0.45)),
             shortable=rng.random() < 0.9,
             participation_bps=rng.choice((10_000, 2_500)),
             unlimited_volume=rng.random() < 0.5,
@@ -202,7 +208,7 @@ def draw_story(rng: Random, kinds: tuple[str, ...]) -> Story:
         for name in names
     ]
     account = AccountTerms(
-        cash={"USD": rng.choice((1_000.0, 10_000.0, 1_000_000.0))},
+        cash={"USD": rng.choice((1_000.0, 3_000.0, 10_000.0, 1_000_000.0))},
         leverage=rng.choice((1.0, 1.0, 2.0, 4.0)),
         allow_short=rng.random() < 0.85,
         shrink=rng.random() < 0.7,
@@ -224,8 +230,7 @@ def draw_wishes(rng: Random, tape: Tape, symbols: int) -> dict[int, list[Wish]]:
             if roll < 0.15 and owners:
                 asked.append(Wish(cancels=rng.randrange(len(owners))))
             elif roll < 0.35:
-                for terms in draw_bracket(rng, symbols, len(owners)):
-                    asked.append(Wish(terms))
+                asked += [Wish(terms) for terms in draw_bracket(rng, symbols, len(owners))]
                 owners += [asked[-1].terms["symbol"]] * 3
             else:
                 terms = draw_order(rng, symbols, len(owners), end_ns, plain=rng.random() < 0.5)
@@ -360,7 +365,28 @@ def _brief(ticket: Ticket | None) -> str:
     return str({name: value for name, value in vars(ticket).items() if name not in hidden})
 
 
-@pytest.mark.parametrize("kinds", [("bars",), ("quotes",), ("trades",), ("bars", "quotes", "trades")])
-@pytest.mark.parametrize("seed", range(40))
-def test_seeded_sessions_are_the_same(seed: int, kinds: tuple[str, ...]) -> None:
-    compare(draw_story(Random(f"{kinds} {seed}"), kinds))
+@pytest.mark.parametrize("kinds", DRIVERS, ids="+".join)
+def test_seeded_sessions_are_the_same(kinds: tuple[str, ...]) -> None:
+    happened = Counter(
+        entry[0]
+        for seed in range(150)
+        for entry in compare(draw_story(Random(f"{kinds} {seed}"), kinds)).journal
+    )
+    # The sessions are about something: each kind of event is there, most of them often.
+    assert happened["FILL"] > 1_000
+    for what in ("TRIGGERED", "CANCELED", "REJECTED", "REDUCED", "EXPIRED"):
+        assert happened[what] > 10, what
+    for what in ("LIQUIDATION", "SPLIT", "DIVIDEND", "FUNDING", "DELISTING"):
+        assert happened[what] > 0, what
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rng=st.randoms(use_true_random=False), kinds=st.sampled_from(DRIVERS))
+def test_any_session_is_the_same(rng: Random, kinds: tuple[str, ...]) -> None:
+    compare(draw_story(rng, kinds))
+
+
+def test_a_session_repeated_gives_the_same_bytes() -> None:
+    runs = [told_by_engine(draw_story(Random("again"), DRIVERS[-1]))[1] for _ in range(2)]
+    assert runs[0].journal().tobytes() == runs[1].journal().tobytes()
+    assert len(runs[0].journal()) > 20

@@ -98,7 +98,10 @@ def is_endangered(desk: Desk) -> bool:
         return False
     if head["shorts"] > 0:
         return True
-    if head["geared"]:
+    indebted = False  # by funding or fees
+    for currency in range(len(desk.currencies)):
+        indebted |= desk.currencies[currency]["cash"] < 0.0
+    if head["geared"] or indebted:
         for number in range(len(desk.symbols)):
             if desk.symbols[number]["position"] != 0:
                 return True
