@@ -90,8 +90,8 @@ def main() -> None:
     _, equity = simulation.equity_curve()
     print(f"orders    {len(simulation.orders())}")
     print(f"fills     {len(simulation.fills())}")
-    print(f"position  {simulation.position()} lots")
-    print(f"fees      {simulation.fees():.4f}")
+    print(f"position  {simulation.position} lots")
+    print(f"fees      {simulation.fees:.4f}")
     print(f"earned    {equity[-1]:.4f}")
 
 

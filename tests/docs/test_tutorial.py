@@ -31,8 +31,8 @@ def type_page(page: str, folder: Path, environment: dict[str, str]) -> str:
             continue
         for command in text.strip().splitlines():
             ran = subprocess.run(
-                ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True,
-                check=False, timeout=600,
+                ["bash", "-c", command], cwd=folder, env=environment, capture_output=True,
+                text=True, check=False, timeout=600,
             )  # fmt: skip
             assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
             printed += ran.stdout

@@ -4,6 +4,7 @@ A change here is a change of what the simulator or a strategy does; the commit s
 """
 
 import hashlib
+import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from alphintra.market.datasets import read_bars
 from alphintra.research.backtest import backtest
 from alphintra.research.result import BacktestResult
 from alphintra.sdk import Bars
+from tests.docs.conftest import ROOT
 
 DAY_NS = 86_400_000_000_000
 
@@ -132,3 +134,25 @@ def test_money_is_neither_made_nor_lost_between_trades(market_data_dir: Path) ->
     result = backtest(case.strategy, loaded(case, market_data_dir), cash=1_000_000, costs=0.0005)
     earned = result.final_capital - result.initial_capital
     assert float(result.trades["pnl"].sum()) == pytest.approx(earned, rel=1e-9)
+
+
+def test_the_market_maker_does_what_it_did(market_data_dir: Path) -> None:
+    path = ROOT / "examples" / "strategies" / "market_making.py"
+    spec = importlib.util.spec_from_file_location("market_making", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    name = "BTCUSDT-perp_binance_20240808.parquet"
+    simulation = module.simulate(
+        str(market_data_dir / "l2" / name),
+        str(market_data_dir / "trades" / name),
+        tick_size=0.1,
+        lot_size=0.001,
+    )
+    orders, fills = simulation.orders(), simulation.fills()
+    _, equity = simulation.equity_curve()
+    words = [f"{row['side']},{row['price_ticks']},{row['lots']}" for row in orders]
+    assert (len(orders), len(fills), simulation.position) == (851, 345, -20)
+    assert equity[-1] == pytest.approx(-21.216, abs=1e-3)
+    assert hashlib.sha256(";".join(words).encode()).hexdigest()[:16] == "1ff5d59658d8def1"
