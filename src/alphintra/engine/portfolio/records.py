@@ -247,6 +247,7 @@ class Desk(NamedTuple):
     events: NDArray[np.void]  #: shared by the symbols
 
 
+_FIRST_ROWS: Final = 4096
 _SLOTS_FIRST: Final = 8
 _ORDERS_FIRST: Final = 256
 _JOURNAL_FIRST: Final = 1024
@@ -269,8 +270,9 @@ def new_desk(tape: Tape, terms: tuple[SymbolTerms, ...], account: AccountTerms) 
     head["liquidates"] = account.liquidation
     head["allow_short"] = account.allow_short
     head["raising"] = NO_ORDER
-    head["actions"] = bool((tape.kind == RowKind.ACTION).any())
-    head["quotes"] = bool((tape.kind == RowKind.QUOTE).any())
+    if len(tape) and tape.kind.max() > RowKind.BAR:
+        head["actions"] = bool((tape.kind == RowKind.ACTION).any())
+        head["quotes"] = bool((tape.kind == RowKind.QUOTE).any())
     head["borrow_day"] = -1
     head["now_ns"] = tape.open_ns[0] if len(tape) else 0
     symbols = np.zeros(count, SYMBOL)
@@ -354,9 +356,14 @@ def _currencies(
 def _first_prices(tape: Tape) -> NDArray[np.float64]:
     """Return what each symbol shows first, in ticks: a pair counts with it from the start."""
     first = np.full(len(tape.symbols), np.nan)
-    market = np.flatnonzero((tape.kind != RowKind.ACTION) & (tape.a != NO_PRICE))
-    numbers, rows = np.unique(tape.symbol[market], return_index=True)
-    first[numbers] = tape.a[market[rows]]
+    for start in range(0, len(tape), _FIRST_ROWS):
+        rows = slice(start, start + _FIRST_ROWS)
+        shows = (tape.kind[rows] != RowKind.ACTION) & (tape.a[rows] != NO_PRICE)
+        numbers, places = np.unique(tape.symbol[rows][shows], return_index=True)
+        prices = tape.a[rows][shows][places]
+        first[numbers] = np.where(np.isnan(first[numbers]), prices, first[numbers])
+        if not np.isnan(first).any():
+            break  # seldom is more than the beginning of the tape looked at
     return first
 
 
