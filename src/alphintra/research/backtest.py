@@ -1,10 +1,10 @@
 """Run a strategy over recorded data: the one way, whoever asks."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -166,6 +166,31 @@ def backtest_on(
         assumptions=tuple(_assumptions(market)),
     )
     return assembled(outcome, market, manifest, trades_only=trades_only)
+
+
+def evaluate(
+    strategy: AnyStrategy | str,
+    data: Data,
+    parameter_sets: Iterable[Mapping[str, object]],
+    *,
+    cash: float = 100_000.0,
+    costs: CostsOf = 0.0,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return the figures of a strategy for each set of parameters, in their order, in this process.
+
+    The data is read and prepared once. `research.search` does the same on all cores, with
+    progress, and counts the trials.
+
+    Raises:
+        As `backtest` does.
+    """
+    loaded = load_strategy(strategy)
+    market = prepare(load_data(data), cash=cash, costs=costs)
+    return [
+        backtest_on(loaded, market, parameters=chosen, seed=seed).metrics
+        for chosen in parameter_sets
+    ]
 
 
 def prepare(

@@ -139,7 +139,7 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return _plain(asdict(self)) | {"created_at": self.created_at.isoformat()}
+        return {**_plain(asdict(self)), "created_at": self.created_at.isoformat()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ class BacktestResult:
         Args:
             series: with the equity curve and the trades; without, only figures.
         """
-        document: dict[str, Any] = _plain(dict(self.metrics))
+        document: dict[str, Any] = {**_plain(self.metrics)}
         document |= {
             "symbols": list(self.symbols),
             "final_capital": self.final_capital,
