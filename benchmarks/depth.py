@@ -8,6 +8,10 @@ side" is the market maker that comes with the engine; "five a side, all replaced
 orders and sends ten others at each call, which makes 77,000 orders. Each calls its strategy every
 100 ms. With latency, a second book is kept: the one that the strategy sees. Time is processor time
 of the thread that works; making the tape from columns is told apart.
+
+2026-11-22, 2 virtual cores, busy with other work, 1,000,000 events, median of 3: BTCUSDT perpetual,
+one quote a side: 33 M/s, with latency 24 M/s; five a side, all replaced: 5 M/s. BTCUSDT spot, whose
+ticks are ten times as fine: one quote a side 14 M/s, with latency 9.5 M/s.
 """
 
 import argparse

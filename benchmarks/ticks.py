@@ -5,6 +5,9 @@
 Real ticks of `ALPHINTRA_TEST_DATA` (else ../shared/data), repeated to the number of events. The
 compiled run turns its position around every 1,000 events; the strategy in Python is called at every
 event, and sends a limit order every 1,000. Time is processor time; the tape is made beforehand.
+
+2026-11-22, 2 virtual cores, busy with other work, 1,000,000 events, median of 3: compiled: quotes
+6 (BTCUSDT) and 15 M/s (EURUSD), trades 25 M/s; Python called at each: quotes 1.0, trades 1.4 M/s.
 """
 
 import argparse
