@@ -34,8 +34,8 @@ def _wait_for_drawing(tab: Tab) -> None:
 def test_every_chart_is_drawn_and_nothing_complains(tab: Tab) -> None:
     _wait_for_drawing(tab)
     empty = tab.evaluate(
-        "[...document.querySelectorAll('figure[id]:not([hidden])')].filter(f => !f.querySelector('svg path'))"
-        ".map(f => f.id)"
+        "[...document.querySelectorAll('figure[id]:not([hidden])')]"
+        ".filter(f => !f.querySelector('svg path')).map(f => f.id)"
     )
     assert empty == []
     broken = tab.evaluate(

@@ -185,7 +185,13 @@ def test_settings_of_the_user_beat_what_up_would_choose(
     monkeypatch.setenv("ALPHINTRA_PUBLIC_URL", "")
     assert up._configured("MASTER_KEY") == "of the user"
     environment = up._environment(
-        "127.0.0.1", 1, "http://u", database_url="d", bus_url="b", master_key="k"
+        "127.0.0.1",
+        1,
+        "http://u",
+        database_url="d",
+        bus_url="b",
+        master_key="k",
+        objects_url="file:///o",
     )
     assert environment["ALPHINTRA_PUBLIC_URL"] == "http://u"
     secrets = folder / "secrets"

@@ -22,7 +22,9 @@ def _varies(returns: Floats) -> bool:
 def test_leverage_leaves_the_sharpe_ratio_unchanged(returns: Floats, leverage: float) -> None:
     if _varies(returns):
         plain = metrics.sharpe_ratio(returns, 252.0)
-        assert metrics.sharpe_ratio(returns * leverage, 252.0) == pytest.approx(plain, rel=1e-6, abs=1e-6)
+        assert metrics.sharpe_ratio(returns * leverage, 252.0) == pytest.approx(
+            plain, rel=1e-6, abs=1e-6
+        )
 
 
 @given(_RETURNS)
