@@ -43,7 +43,7 @@ CASES = [
         trades=35,
         final_capital=906829.1,
         max_drawdown=-0.476311,
-        orders="a5502b9a71fdeae8",
+        orders="a1995de9068cd90f",
     ),
     Case(
         strategy="rsi_mean_reversion",
@@ -51,7 +51,7 @@ CASES = [
         trades=162,
         final_capital=1805257.25,
         max_drawdown=-0.162973,
-        orders="0a4940dff971db44",
+        orders="c0c345a23c46216c",
     ),
     Case(
         strategy="breakout_bracket",
@@ -68,7 +68,7 @@ CASES = [
         trades=174,
         final_capital=1013398.87,
         max_drawdown=-0.145413,
-        orders="72204eb99409a9ee",
+        orders="f2515cfc6b60d3f7",
     ),
     Case(
         strategy="cross_sectional_momentum",
@@ -76,7 +76,7 @@ CASES = [
         trades=426,
         final_capital=593951198.81,
         max_drawdown=-0.368308,
-        orders="b70de075f7c97477",
+        orders="5f41df51d1303dcd",
     ),
 ]
 

@@ -103,7 +103,7 @@ def run_check(options: RunOptions, *, json: bool) -> bool:
 
 
 def _show(result: "BacktestResult") -> None:
-    from alphintra.research.doctor import examine
+    from alphintra.research.doctor import examine, other_warnings
     from alphintra.research.result import HEADLINES
 
     manifest, metrics = result.manifest, result.metrics
@@ -116,9 +116,8 @@ def _show(result: "BacktestResult") -> None:
     }
     show_fields({name: _figure(name, value) for name, value in months.items()})
     findings = examine(result)
-    told = {finding.code for finding in findings}
     notes = [(str(finding.severity), finding.evidence) for finding in findings]
-    notes += [("note", one.message) for one in result.warnings if one.code not in told]
+    notes += [("note", one.message) for one in other_warnings(result, findings)]
     if notes:
         print()
         show_table(["", "what to know"], notes, empty="")

@@ -18,6 +18,8 @@ from alphintra.core.errors import BadRequest
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
+DAY_NS: Final = 86_400_000_000_000
+
 #: Rows that are checked at a time: their columns fit the processor's cache.
 _BLOCK: Final = 16_384
 
@@ -117,7 +119,9 @@ class _Series:
 class Bars(_Series):
     """Open, high, low, close and volume of stretches of time, oldest first, shape (n,) each.
 
-    `volume` is NaN where it is not known. A stretch is [open_ns, close_ns).
+    `volume` is NaN where it is not known. A stretch is [open_ns, close_ns). Bars of a day and
+    longer end one nanosecond before the next one may begin, so that all that is told of them
+    carries the date that they are labelled with.
 
     Raises:
         BadSeries: see there.
@@ -149,9 +153,19 @@ class Bars(_Series):
         """Return bars of one length; one that would reach into the next ends where that begins."""
         close_ns = np.asarray(open_ns) + length_ns
         np.minimum(close_ns[:-1], open_ns[1:], out=close_ns[:-1])
+        if length_ns >= DAY_NS:
+            close_ns -= 1
         if volume is None:
             volume = np.full(len(open_ns), np.nan)
         return cls(symbol, open_ns, close_ns, open, high, low, close, volume)
+
+    @property
+    def length_ns(self) -> int:
+        """How long its bars usually are; 0 without any."""
+        if not len(self):
+            return 0
+        length_ns = int(np.median(self.close_ns - self.open_ns))
+        return length_ns + ((length_ns + 1) % DAY_NS == 0)
 
     def _check(self) -> None:
         self._check_order(strictly=True)

@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphintra.engine.series import Bars
+from alphintra.research.gaps import MISSING_BARS, gaps_in
 from alphintra.research.metrics.calendar import DAY_NS, day_ends
-from alphintra.research.result import BacktestResult, OrderState, iso
+from alphintra.research.result import BacktestResult, OrderState, Warning_, iso
 
 Rows = NDArray[np.void]
-
-#: No exchange is closed for longer without a reason that a reader should know.
-_LONGEST_HOLIDAY_NS: Final = 5 * DAY_NS
 
 #: What is left of a price after the usual splits and reverse splits, and how near is near enough.
 _SPLITS: Final = np.array([1 / 20, 1 / 10, 1 / 7, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 2, 3, 4, 5, 10, 20])
@@ -59,7 +57,7 @@ class Limits:
     cost_share: float = 0.5  #: of the profit before costs that costs may take
     max_sharpe: float = 4.0
     max_win_rate: float = 0.9
-    max_gap_bars: int = 5  #: bars in a row that may be missing
+    max_gap_bars: int = MISSING_BARS  #: bars in a row that may be missing
     flat_bars: int = 5  #: bars in a row with one price and nothing traded: nobody was there
     alive_symbols: int = 5  #: from so many on, that all live to the end is suspicious
     alive_years: float = 3.0
@@ -71,6 +69,12 @@ def examine(result: BacktestResult, limits: Limits | None = None) -> list[Findin
     findings = [finding for rule in RULES for finding in rule(result, limits)]
     order = list(Severity)
     return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def other_warnings(result: BacktestResult, findings: Iterable[Finding]) -> list[Warning_]:
+    """Return the warnings of the run itself that no finding has told already."""
+    told = {finding.code for finding in findings}
+    return [warning for warning in result.warnings if warning.code not in told]
 
 
 def _stale_fills(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
@@ -266,18 +270,8 @@ def _survivorship(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
 def _data_gaps(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
     gaps: list[str] = []
     for symbol, bars in result.prices.items():
-        if len(bars) < 10:
-            continue
-        steps = np.diff(bars.open_ns)
-        wide = np.flatnonzero(steps > np.median(steps) * (limits.max_gap_bars + 1))
-        # A market that closes does so at the same time of day again and again; a hole does not.
-        _, number, count = np.unique(
-            bars.close_ns[wide] % DAY_NS, return_inverse=True, return_counts=True
-        )
-        days = int(bars.close_ns[-1] - bars.open_ns[0]) / DAY_NS
-        closing = count[number] >= max(3.0, 0.05 * days)
-        holes = wide[~closing | (steps[wide] > _LONGEST_HOLIDAY_NS)]
-        gaps += [f"{symbol} {iso(int(bars.close_ns[row]))}" for row in holes]
+        rows = gaps_in(bars, limits.max_gap_bars)
+        gaps += [f"{symbol} {iso(int(bars.close_ns[row]))}" for row in rows]
     if gaps:
         yield Finding(
             code="data_gaps",

@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from alphintra.core.errors import BadRequest
-from alphintra.engine.series import Bars, Quotes, Series, Trades
+from alphintra.engine.series import Bars, Quotes, Series, Times, Trades
+from alphintra.research.gaps import MISSING_BARS, gaps_in
 from alphintra.research.result import DatasetReference, Warning_, iso
 from alphintra.sdk import Strategy, StrategyNotFound, StrategyRefused, Vectorised
 from alphintra.sdk.resampling import duration_text
@@ -31,8 +32,6 @@ When = datetime | str | int
 #: Before the symbol of data that comes with the product.
 _DEMO: Final = "demo:"
 _HOME: Final = Path(__file__).parent
-#: Steps that are this many times the usual one are told as gaps; weekends of daily bars are not.
-_GAP_STEPS: Final = 5
 
 
 class RangeEmpty(BadRequest):
@@ -197,7 +196,7 @@ def dataset_reference(series: Series) -> DatasetReference:
         digest.update(np.ascontiguousarray(column).data)
     timeframe = ""
     if isinstance(series, Bars) and len(series):
-        timeframe = duration_text(int(np.median(series.close_ns - series.open_ns)))
+        timeframe = duration_text(series.length_ns)
     return DatasetReference(
         name=f"{series.symbol} {timeframe or type(series).__name__.lower()}",
         sha256=digest.hexdigest(),
@@ -221,21 +220,25 @@ def find_gaps(series: Sequence[Series], *, max_gap_ns: int | None = None) -> lis
             continue
         holes = part.open_ns[1:] - part.close_ns[:-1]
         longest = int(np.argmax(holes))
-        place = f"after {iso(int(part.close_ns[longest]))} (row {longest})"
-        length = duration_text(int(holes[longest]) // 1_000_000_000 * 1_000_000_000)
         if max_gap_ns is not None and holes[longest] > max_gap_ns:
-            raise GapTooLong(f"{part.symbol}: there are no bars for {length} {place}", row=longest)
-        usual = int(np.median(np.diff(part.open_ns)))
-        many = int((holes > _GAP_STEPS * usual).sum())
-        if many:
+            told = _told(part, holes, longest)
+            raise GapTooLong(f"{part.symbol}: there are no bars for {told}", row=longest)
+        rows = gaps_in(part)
+        if len(rows):
+            longest = int(rows[np.argmax(holes[rows])])
             found.append(
                 Warning_(
                     code="data_gaps",
-                    message=f"{part.symbol} has {many} gaps of more than {_GAP_STEPS} bars, the "
-                    f"longest {length} {place}",
+                    message=f"{part.symbol} has {len(rows)} gaps of more than {MISSING_BARS} bars, "
+                    f"the longest {_told(part, holes, longest)}",
                 )
             )
     return found
+
+
+def _told(bars: Bars, holes: Times, row: int) -> str:
+    length = duration_text(int(holes[row]) // 1_000_000_000 * 1_000_000_000)
+    return f"{length} after {iso(int(bars.close_ns[row]))} (row {row})"
 
 
 def _read(part: Series | str | Path, name: str | None) -> Series:

@@ -23,7 +23,7 @@ class Lifetime(StrEnum):
     """How long an order stays."""
 
     GTC = "gtc"  #: until it fills or is cancelled
-    DAY = "day"  #: until the end of the day (UTC) it was given on
+    DAY = "day"  #: until the session ends; without a calendar, the UTC day the market goes on
     IOC = "ioc"  #: what does not fill at once is cancelled
     FOK = "fok"  #: all of it at once, or nothing
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from alphintra.engine.series import Bars
+from alphintra.engine.series import DAY_NS, Bars
 from alphintra.sdk.errors import StrategyRefused
 
 _UNIT_NS: Final = {
@@ -63,7 +63,7 @@ def resampled(bars: Bars, timeframe: str) -> Bars:
         bars.symbol,
         open_ns,
         # A bar that reaches beyond its stretch is only known when it has closed.
-        np.maximum(open_ns + length_ns, bars.close_ns[last]),
+        np.maximum(open_ns + length_ns - (length_ns >= DAY_NS), bars.close_ns[last]),
         bars.open[first],
         np.maximum.reduceat(bars.high, first),
         np.minimum.reduceat(bars.low, first),

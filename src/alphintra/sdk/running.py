@@ -18,9 +18,10 @@ from alphintra.engine import Kind, Side
 from alphintra.engine.layout import Lifetime as EngineLifetime
 from alphintra.engine.portfolio import RowKind, Simulation, SymbolTerms, What
 from alphintra.engine.portfolio import Status as EngineStatus
+from alphintra.engine.series import DAY_NS
 from alphintra.sdk.blame import blamed
 from alphintra.sdk.errors import RunCancelled
-from alphintra.sdk.feed import Feed
+from alphintra.sdk.feed import Feed, Whole
 from alphintra.sdk.hosting import Lifetime, Order, Status, Terms
 from alphintra.sdk.lines import Line
 from alphintra.sdk.stepping import Stepper
@@ -39,7 +40,6 @@ _FIRST_LOOK: Final = 64
 _FURTHEST_LOOK: Final = 65_536
 #: Lines of log that are kept; a strategy that logs every bar must not fill the memory.
 LOG_LINES_MOST: Final = 10_000
-_DAY_NS: Final = 86_400_000_000_000
 
 _LIFETIMES: Final = {
     Lifetime.GTC: EngineLifetime.REST,
@@ -90,6 +90,7 @@ class Session:
         self.logs: list[str] = []
         self._live: list[Order] = []
         self._tag_of: dict[int | str, str] = {}
+        self._rows_of: dict[int, Whole] = {}  #: of a symbol that was asked for
         self._strategy = strategy
         self._simulation = simulation
         self._terms = terms
@@ -193,7 +194,8 @@ class Session:
             return
         ends = np.append(self._starts[1:], len(feed)) if self._starts is not None else None
         closes = feed.close_ns if ends is None else feed.close_ns[ends - 1]
-        stretch = closes // length_ns
+        # A bar of a day ends just before midnight, and what is due at midnight comes behind it.
+        stretch = (closes + 1) // length_ns
         due = np.flatnonzero(np.diff(stretch, prepend=feed.open_ns[0] // length_ns) > 0)
         rows = due + 1 if ends is None else ends[due]
         self._timers += [(row, name) for row in rows.tolist()]
@@ -374,8 +376,25 @@ class Session:
         if terms.trail_percent is not None:
             prices["trail_bps"] = max(1, round(terms.trail_percent * 100))
         if terms.lifetime is Lifetime.DAY:
-            prices["expires_ns"] = (self.feed.now_ns // _DAY_NS + 1) * _DAY_NS
+            prices["expires_ns"] = self._day_end(terms.symbol)
         return prices
+
+    def _day_end(self, symbol: int) -> int:
+        """Return how long a day order lives: to the end of the session, or of the UTC day.
+
+        Without a calendar it is the day on which the market goes on: an order that is given when a
+        market has closed is for its next day.
+        """
+        if self._terms[symbol].sessions_end_ns is not None:
+            return int(self._simulation.session_end_ns(symbol))
+        feed = self.feed
+        rows = self._rows_of.get(symbol)
+        if rows is None:
+            of_market = (feed.row_symbol == symbol) & (feed.row_kind != RowKind.ACTION)
+            rows = self._rows_of[symbol] = np.flatnonzero(of_market)
+        at = int(np.searchsorted(rows, self._group_end(feed.row + 1)))
+        begins_ns = int(feed.open_ns[rows[at]]) if at < len(rows) else feed.now_ns
+        return (max(begins_ns, feed.now_ns) // DAY_NS + 1) * DAY_NS
 
     def _links(self, terms: Terms) -> dict[str, int]:
         links = {}

@@ -44,10 +44,14 @@ def json(result: "BacktestResult", *, series: bool = True) -> str:
     Args:
         series: with the equity curve and the trades; without, only figures.
     """
-    from alphintra.research.doctor import examine
+    from dataclasses import asdict
+
+    from alphintra.research.doctor import examine, other_warnings
 
     document = result.to_dict(series=series)
-    document["findings"] = [finding.to_dict() for finding in examine(result)]
+    findings = examine(result)
+    document["findings"] = [finding.to_dict() for finding in findings]
+    document["warnings"] = [asdict(warning) for warning in other_warnings(result, findings)]
     return _json.dumps(document, ensure_ascii=False, allow_nan=False)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphintra.research import metrics
-from alphintra.research.doctor import examine
+from alphintra.research.doctor import examine, other_warnings
 from alphintra.research.reports import svg, tables
 from alphintra.research.reports.run_page import (
     describe,
@@ -125,6 +125,7 @@ def _years(yearly: Mapping[str, float | None]) -> str:
 
 def _content(result: BacktestResult, drawings: list[str]) -> dict[str, Any]:
     figures = result.metrics
+    findings = examine(result)
     headline = ("total_return", "cagr", "max_drawdown", "sharpe_ratio",
                 "final_capital", "total_trades", "win_rate", "profit_factor")  # fmt: skip
     labels = {key: (label, text) for group in tables.GROUPS.values() for key, label, text in group}
@@ -144,9 +145,9 @@ def _content(result: BacktestResult, drawings: list[str]) -> dict[str, Any]:
         "months": _months(figures),
         "findings": [
             [str(finding.severity), finding.evidence, finding.advice]
-            for finding in examine(result)
+            for finding in findings
         ]
-        + [["note", warning.message, ""] for warning in result.warnings],
+        + [["note", warning.message, ""] for warning in other_warnings(result, findings)],
         "drawdowns": [
             [
                 day(fall["peak"]), day(fall["trough"]),

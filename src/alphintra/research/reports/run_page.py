@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphintra.research import metrics
-from alphintra.research.doctor import Finding, Severity, examine
+from alphintra.research.doctor import Finding, Severity, examine, other_warnings
 from alphintra.research.metrics.calendar import YEAR_NS
 from alphintra.research.reports import charts, svg, tables
 from alphintra.research.reports.frame import page
@@ -133,8 +133,7 @@ def _overview(result: BacktestResult, findings: Sequence[Finding], data: charts.
         finding_html(
             Finding(code=note.code, severity=Severity.NOTE, evidence=note.message, advice="")
         )
-        for note in result.warnings
-        if note.code not in {finding.code for finding in findings}
+        for note in other_warnings(result, findings)
     )
     if not len(result.ts_ns):
         return f"{seen}{notes}{panel(safe(_EMPTY))}"

@@ -53,14 +53,13 @@ def candles_of(bars: Bars, *, limit: int = MAX_CANDLES) -> Candles:
     group = max(-(-len(bars) // limit), 1)
     starts = np.arange(0, len(bars), group)
     ends = np.minimum(starts + group, len(bars)) - 1
-    steps = bars.close_ns - bars.open_ns
     return Candles(
         open_ns=bars.open_ns[starts],
         open=bars.open[starts],
         high=np.maximum.reduceat(bars.high, starts) if len(bars) else bars.high,
         low=np.minimum.reduceat(bars.low, starts) if len(bars) else bars.low,
         close=bars.close[ends],
-        length_ns=int(np.median(steps)) * group if len(bars) else 0,
+        length_ns=bars.length_ns * group,
         bars_in_one=group,
     )
 

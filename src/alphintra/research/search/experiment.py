@@ -209,8 +209,10 @@ def since(result: BacktestResult, start_ns: int) -> BacktestResult:
 def waiting_until(strategy: AnyStrategy, start_ns: int) -> AnyStrategy:
     """Return a strategy that does nothing before a moment, while its indicators warm up.
 
-    What a strategy gathers in its hooks by itself begins at that moment.
+    What a strategy gathers in its hooks by itself begins at that moment. The bar that ends there is
+    the first that it acts on, as its orders fill behind it.
     """
+    start_ns -= 1  # a bar of a day ends just before the day that begins
     if isinstance(strategy, Vectorised):
         return replace(strategy, function=_waiting_function(strategy, start_ns))
     owner = strategy if isinstance(strategy, type) else type(strategy)
