@@ -172,6 +172,54 @@ def backtest(
 
 
 @app.command()
+def trade(
+    strategy: StrategyArgument,
+    symbol: Annotated[str, typer.Option(help="What to trade, e.g. AAPL.")],
+    timeframe: Annotated[str, typer.Option(help="Of the candles: 1s … 1d.")] = "1m",
+    param: ParamOption = None,
+    capital: Annotated[float, typer.Option(min=1, help="Money that the strategy reckons with.")] = (
+        10_000.0
+    ),
+    fee: Annotated[
+        float,
+        typer.Option(min=0, help="Share of a fill's value that target weights leave room for."),
+    ] = 0.0,
+    warmup: Annotated[
+        int, typer.Option(min=0, max=50_000, help="Closed candles that are read first, at most.")
+    ] = 1_000,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Tells two sessions of one strategy apart; default: its class."),
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Remembers here where the warm-up began.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would order.")] = False,
+    close: Annotated[bool, typer.Option("--close", help="Leave the position at the end.")] = False,
+    cancel_on_stop: Annotated[
+        bool, typer.Option("--cancel-on-stop", help="Cancel what is open at the end.")
+    ] = False,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a strategy live on paper, as it was backtested.
+
+    Ctrl-C stops it and says what is open. A restart goes on and repeats no order.
+
+    \b
+    alphintra trade sma_cross --symbol AAPL --timeframe 1m --param fast=5 --param slow=20
+    """
+    from alphintra.cli.trade import TradeOptions, run_trade
+
+    options = TradeOptions(
+        strategy=strategy, symbol=symbol, timeframe=timeframe, parameters=param or (),
+        capital=capital, fee=fee, warmup=warmup, name=name, state=state, dry_run=dry_run,
+        close=close, cancel_on_stop=cancel_on_stop,
+    )  # fmt: skip
+    run_trade(options, url=url, json=json)
+
+
+@app.command()
 def check(
     strategy: StrategyArgument,
     data: SeriesOption,

@@ -135,6 +135,14 @@ class Api:
         finally:
             partial.unlink(missing_ok=True)
 
+    def credentials(self) -> dict[str, str]:
+        """Return the headers that say who calls, with a fresh token where it is one.
+
+        Raises:
+            CommandFailed: nobody is logged in.
+        """
+        return self._authorization()
+
     def _send(
         self,
         method: str,
