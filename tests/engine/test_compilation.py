@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from alphintra.engine import steps
-from alphintra.engine.compile import kernel_digest
+from alphintra.engine.compile import compiled, kernel_digest, part
 from tests.engine.test_against_reference import compare, random_step
 
 
@@ -49,3 +51,22 @@ def test_compiled_code_of_another_source_is_not_loaded() -> None:
     cache = steps.on_trade._cache  # type: ignore[attr-defined]
     codegen = steps.on_trade.targetctx.codegen()  # type: ignore[attr-defined]
     assert kernel_digest(Path(steps.__file__).parent) in cache._index_key(signature, codegen)
+
+
+@part
+def _tripled(number: int, times: int) -> int:
+    return times * number
+
+
+@compiled
+def _sum_of_tripled(number: int) -> int:
+    return _tripled(number, 3) + _tripled(3, times=number)
+
+
+def test_a_part_is_compiled_once_and_only_for_compiled_code() -> None:
+    assert _sum_of_tripled(7) == 42
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return  # it is plain Python
+    assert len(_tripled.signatures) == 1  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        _tripled(7, 3)

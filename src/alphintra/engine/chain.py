@@ -5,7 +5,7 @@ Every function here is compiled. `slot` is the place of an order in `book.orders
 
 from typing import Any
 
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import compiled, part
 from alphintra.engine.layout import (
     FAR,
     NEVER_NS,
@@ -22,19 +22,19 @@ from alphintra.engine.layout import (
 )
 
 
-@compiled
+@part
 def sign_of(side: int) -> int:
     """Return +1 for a buy, -1 for a sell: times a price, smaller is better for the order."""
     return 1 - 2 * side
 
 
-@compiled
+@part
 def has_limit(order: Any) -> bool:
     """Say whether the order, once active, has a worst price."""
     return bool(order["kind"] == Kind.LIMIT or order["kind"] == Kind.STOP_LIMIT)
 
 
-@compiled
+@part
 def emit(book: Book, kind: int, slot: int, ts_ns: int) -> Any:
     """Append an event about the order and return it; it is never older than the acceptance."""
     state = book.state[0]
@@ -63,7 +63,7 @@ def find(book: Book, handle: int) -> int:
     return slot
 
 
-@compiled
+@part
 def _link_last(book: Book, slot: int) -> None:
     state = book.state[0]
     order = book.orders[slot]
@@ -78,7 +78,7 @@ def _link_last(book: Book, slot: int) -> None:
     state["last"] = slot
 
 
-@compiled
+@part
 def _unlink(book: Book, slot: int) -> None:
     state = book.state[0]
     order = book.orders[slot]
@@ -92,14 +92,14 @@ def _unlink(book: Book, slot: int) -> None:
         book.orders[order["next"]]["previous"] = order["previous"]
 
 
-@compiled
+@part
 def move_to_end(book: Book, slot: int) -> None:
     """Give the order the place of one that arrives at this moment."""
     _unlink(book, slot)
     _link_last(book, slot)
 
 
-@compiled
+@part
 def take_slot(book: Book) -> int:
     """Put an order without terms at the end of the chain; `NO_SLOT` when the book is full."""
     state = book.state[0]
@@ -111,7 +111,7 @@ def take_slot(book: Book) -> int:
     return int(slot)
 
 
-@compiled
+@part
 def remove(book: Book, slot: int) -> None:
     """Take the order out; its handle is no longer valid."""
     _unlink(book, slot)
@@ -124,7 +124,7 @@ def remove(book: Book, slot: int) -> None:
     state["open_orders"] -= 1
 
 
-@compiled
+@part
 def cancel_slot(book: Book, slot: int, reason: int, ts_ns: int) -> None:
     """Cancel what remains of the order."""
     event = emit(book, EventKind.CANCELED, slot, ts_ns)
@@ -132,7 +132,7 @@ def cancel_slot(book: Book, slot: int, reason: int, ts_ns: int) -> None:
     remove(book, slot)
 
 
-@compiled
+@part
 def finish(book: Book, slot: int, ts_ns: int) -> None:
     """End the moment of an order that has met the market: it rests now, or it is cancelled."""
     order = book.orders[slot]
@@ -145,7 +145,7 @@ def finish(book: Book, slot: int, ts_ns: int) -> None:
         cancel_slot(book, slot, Reason.FILL_OR_KILL, ts_ns)
 
 
-@compiled
+@part
 def fence_in(book: Book, slot: int) -> None:
     """Widen the fences so that every event that can touch the order is looked at."""
     state = book.state[0]
@@ -167,7 +167,7 @@ def fence_in(book: Book, slot: int) -> None:
         side["limit_fence"] = max(side["limit_fence"], sign * order["limit_price_ticks"])
 
 
-@compiled
+@part
 def settle(book: Book, eligible_ns: int, ts_ns: int) -> None:
     """End a moment for every order accepted up to `eligible_ns`, and draw the fences anew."""
     state = book.state[0]
@@ -188,7 +188,7 @@ def settle(book: Book, eligible_ns: int, ts_ns: int) -> None:
         slot = following
 
 
-@compiled
+@part
 def is_quiet(book: Book, row: int, low_ticks: int, high_ticks: int) -> bool:
     """Say that no order of a side cares about prices from `low_ticks` to `high_ticks`."""
     side = book.sides[row]
@@ -202,7 +202,7 @@ def is_quiet(book: Book, row: int, low_ticks: int, high_ticks: int) -> bool:
     )
 
 
-@compiled
+@part
 def wakes(book: Book, row: int, price_ticks: int) -> bool:
     """Say that a dormant order of a side may trigger at this price, or that its trail may move."""
     side = book.sides[row]
@@ -210,7 +210,7 @@ def wakes(book: Book, row: int, price_ticks: int) -> bool:
     return bool(signed >= side["stop_fence"] or signed < side["mark_fence"])
 
 
-@compiled
+@part
 def expire_orders(book: Book, now_ns: int) -> None:
     """Take out every order whose time has come."""
     state = book.state[0]

@@ -3,6 +3,7 @@
 `NUMBA_DISABLE_JIT=1` runs the same functions as plain Python.
 """
 
+import ctypes
 import hashlib
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -10,7 +11,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
+from llvmlite import binding  # type: ignore[import-untyped]
+from numba.core import types
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -54,6 +59,81 @@ class _SourceCache(FunctionCache):
     def _index_key(self, sig: Any, codegen: Any) -> Any:  # numba's types have no stubs
         inherited: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
         return (*inherited, kernel_digest(Path(self._py_func.__code__.co_filename).parent))
+
+
+class _PartLibrary(JITCodeLibrary):
+    """LLVM code that waits to be taken into that of an entry.
+
+    Numba optimises each function together with all that it calls, and makes machine code of that:
+    at every level of calls the whole again. What nobody calls from outside needs neither.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()  # type: ignore[no-untyped-call]
+        self._verify_declare_only_symbols()  # type: ignore[no-untyped-call]
+        # Numba writes to the globals of functions' environments: they have to be somewhere.
+        named = [one.name for one in self._final_module.global_variables]
+        lines = [f'@"{one}" = common global i8* null' for one in named if _ENVIRONMENT in one]
+        module = binding.parse_assembly("\n".join(lines))
+        module.triple, module.data_layout = self._final_module.triple, self._codegen._data_layout
+        self._codegen._add_module(module)  # type: ignore[no-untyped-call]
+        self._codegen._engine.finalize_object()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Return the address of what raises `TypeError` when plain Python calls a part."""
+        self._ensure_finalized()  # type: ignore[no-untyped-call]
+        address = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
+        assert address is not None
+        return address
+
+
+_ENVIRONMENT: Final = "NumbaEnv"
+
+
+class _PartCompiler(Compiler):
+    def define_pipelines(self) -> Any:
+        state = self.state
+        codegen, name = state.targetctx.codegen(), state.func_id.func_qualname
+        state.library = _PartLibrary(codegen, name)  # type: ignore[no-untyped-call]
+        return super().define_pipelines()  # type: ignore[no-untyped-call]
+
+
+def part(function: _Function) -> _Function:
+    """Let compiled functions call `function`; plain Python cannot.
+
+    It becomes machine code only as a part of the `compiled` functions that call it.
+    """
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    dispatcher = numba.njit(function, pipeline_class=_PartCompiler, **options)
+    if dispatcher is not function:
+        _widen(dispatcher)
+    return cast(_Function, dispatcher)
+
+
+def _widen(dispatcher: Any) -> None:
+    """Let constants and members of enumerations be numbers like any other.
+
+    Numba would compile a function anew for each constant that somebody hands over.
+    """
+    resolve = dispatcher.get_call_template
+
+    def resolve_widely(given: Iterable[Any], named: dict[str, Any]) -> Any:
+        return resolve(
+            tuple(_widened(one) for one in given),
+            {name: _widened(one) for name, one in named.items()},
+        )
+
+    dispatcher.get_call_template = resolve_widely
+
+
+def _widened(kind: Any) -> Any:
+    if isinstance(kind, types.IntEnumMember):
+        return kind.dtype
+    return types.unliteral(kind)  # type: ignore[no-untyped-call]
 
 
 def compiled(function: _Function) -> _Function:

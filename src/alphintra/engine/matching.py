@@ -16,7 +16,7 @@ from alphintra.engine.chain import (
     sign_of,
     wakes,
 )
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import part
 from alphintra.engine.layout import (
     BPS,
     FAR,
@@ -32,13 +32,13 @@ from alphintra.engine.layout import (
 )
 
 
-@compiled
+@part
 def share_of(whole: int, bps: int) -> int:
     """Return `whole` × `bps` / 10,000, rounded down, for any `whole` >= 0."""
     return whole // BPS * bps + whole % BPS * bps // BPS
 
 
-@compiled
+@part
 def follow(order: Any, price_ticks: int) -> None:
     """Move a trailing stop behind a price that is better than all before; never back."""
     sign = sign_of(order["side"])
@@ -48,7 +48,7 @@ def follow(order: Any, price_ticks: int) -> None:
         place_behind_mark(order)
 
 
-@compiled
+@part
 def place_behind_mark(order: Any) -> None:
     """Set a trailing stop's stop price from its mark: its trail away, at least one tick."""
     distance = order["trail_ticks"]
@@ -57,7 +57,7 @@ def place_behind_mark(order: Any) -> None:
     order["stop_price_ticks"] = order["mark_price_ticks"] + sign_of(order["side"]) * distance
 
 
-@compiled
+@part
 def awaken(book: Book, slot: int, ts_ns: int) -> None:
     """Trigger the order: from here on it is a market or limit order that arrives at this moment."""
     event = emit(book, EventKind.TRIGGERED, slot, ts_ns)
@@ -68,7 +68,7 @@ def awaken(book: Book, slot: int, ts_ns: int) -> None:
     move_to_end(book, slot)
 
 
-@compiled
+@part
 def touch(book: Book, slot: int, price_ticks: int, follows: bool, ts_ns: int) -> None:
     """Show a price to one dormant order: its trail follows, or it triggers."""
     order = book.orders[slot]
@@ -79,7 +79,7 @@ def touch(book: Book, slot: int, price_ticks: int, follows: bool, ts_ns: int) ->
         awaken(book, slot, ts_ns)
 
 
-@compiled
+@part
 def trigger(
     book: Book, buy_ticks: int, sell_ticks: int, follows: bool, eligible_ns: int, ts_ns: int
 ) -> None:
@@ -100,7 +100,7 @@ def trigger(
         slot = following
 
 
-@compiled
+@part
 def _spend(book: Book, order: Any, source: int) -> int:
     """Return what the order gets of the amount at hand, and take it off."""
     state = book.state[0]
@@ -119,7 +119,7 @@ def _spend(book: Book, order: Any, source: int) -> int:
     return int(lots)
 
 
-@compiled
+@part
 def deal_price(book: Book, order: Any, price_ticks: int, source: int) -> int:
     """Return the price at which an active order trades when the market is at `price_ticks`."""
     if not has_limit(order):
@@ -129,7 +129,7 @@ def deal_price(book: Book, order: Any, price_ticks: int, source: int) -> int:
     return int(order["limit_price_ticks"])
 
 
-@compiled
+@part
 def execute(book: Book, slot: int, price_ticks: int, source: int, ts_ns: int) -> None:
     """Fill an active order that `price_ticks` reaches, as far as the amount at hand goes."""
     order = book.orders[slot]
@@ -148,7 +148,7 @@ def execute(book: Book, slot: int, price_ticks: int, source: int, ts_ns: int) ->
         remove(book, slot)
 
 
-@compiled
+@part
 def reach(book: Book, order: Any, price_ticks: int, source: int) -> int:
     """Return how far an active order goes beyond a price; negative when it is not reached.
 
@@ -162,14 +162,14 @@ def reach(book: Book, order: Any, price_ticks: int, source: int) -> int:
     return int(room)
 
 
-@compiled
+@part
 def _precedes(hit: Any, other: Any) -> bool:
     if hit["rank"] != other["rank"]:
         return bool(hit["rank"] > other["rank"])
     return bool(hit["sequence"] < other["sequence"])
 
 
-@compiled
+@part
 def _sort_hits(book: Book, count: int) -> None:
     """Sort by rank, highest first, then by arrival. Shell's method: short, and no memory."""
     hits = book.hits
@@ -195,7 +195,7 @@ def _sort_hits(book: Book, count: int) -> None:
         gap //= 3
 
 
-@compiled
+@part
 def _note_hit(book: Book, count: int, slot: int, rank: int) -> int:
     hit = book.hits[count]
     hit["slot"] = slot
@@ -204,7 +204,7 @@ def _note_hit(book: Book, count: int, slot: int, rank: int) -> int:
     return count + 1
 
 
-@compiled
+@part
 def match(
     book: Book,
     buy_ticks: int,
@@ -226,7 +226,7 @@ def match(
         execute(book, slot, price, source, ts_ns)
 
 
-@compiled
+@part
 def gather(
     book: Book,
     buy_ticks: int,
@@ -265,7 +265,7 @@ def gather(
     return count
 
 
-@compiled
+@part
 def _level_within(book: Book, order: Any, start_ticks: int, end_ticks: int) -> int:
     """Return the price at which a move from start to end reaches the order, or `NO_PRICE`."""
     sign = sign_of(order["side"])
@@ -282,7 +282,7 @@ def _level_within(book: Book, order: Any, start_ticks: int, end_ticks: int) -> i
     return int(limit) if sign * (limit - start_ticks) < 0 else start_ticks
 
 
-@compiled
+@part
 def walk(book: Book, start_ticks: int, end_ticks: int, eligible_ns: int, ts_ns: int) -> None:
     """Move the price within a bar: orders act in the order in which the path reaches them."""
     if start_ticks == end_ticks:
@@ -303,7 +303,7 @@ def walk(book: Book, start_ticks: int, end_ticks: int, eligible_ns: int, ts_ns: 
     follow_to(book, end_ticks, eligible_ns)
 
 
-@compiled
+@part
 def gather_leg(book: Book, start_ticks: int, end_ticks: int, eligible_ns: int) -> int:
     """Put the orders that a move reaches into `book.hits`, in its order; return how many.
 
@@ -322,7 +322,7 @@ def gather_leg(book: Book, start_ticks: int, end_ticks: int, eligible_ns: int) -
     return count
 
 
-@compiled
+@part
 def is_beyond_limit(order: Any, price_ticks: int) -> bool:
     """Say that the order has a limit that does not allow this price."""
     return bool(
@@ -330,7 +330,7 @@ def is_beyond_limit(order: Any, price_ticks: int) -> bool:
     )
 
 
-@compiled
+@part
 def follow_to(book: Book, price_ticks: int, eligible_ns: int) -> None:
     """Let the trailing stops follow to the end of a move."""
     slot = book.state[0]["first"]

@@ -19,7 +19,7 @@ from alphintra.engine.chain import (
     sign_of,
     take_slot,
 )
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import compiled, part
 from alphintra.engine.layout import (
     NEVER_NS,
     NO_HANDLE,
@@ -53,7 +53,7 @@ class Amended(IntEnum):
     ARRIVES = 2  #: anew, and has to meet the market
 
 
-@compiled
+@part
 def _arrive(book: Book, slot: int, ts_ns: int) -> None:
     """Let one order meet what the last quote still offers, if any quote is known."""
     order = book.orders[slot]
@@ -69,7 +69,7 @@ def _arrive(book: Book, slot: int, ts_ns: int) -> None:
         fence_in(book, slot)
 
 
-@compiled
+@part
 def enter(
     book: Book,
     side: int,
@@ -299,14 +299,14 @@ def expire(book: Book, now_ns: int) -> int:
     return int(book.state[0]["events"])
 
 
-@compiled
+@part
 def _set_opposite(book: Book, row: int, price_ticks: int, size_lots: int) -> None:
     side = book.sides[row]
     side["opposite_price_ticks"] = price_ticks
     side["opposite_left_lots"] = size_lots
 
 
-@compiled
+@part
 def _is_idle(book: Book, low_ticks: int, high_ticks: int) -> bool:
     return bool(
         book.state[0]["restless"] == 0

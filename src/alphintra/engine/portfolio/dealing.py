@@ -6,7 +6,7 @@ Every change is written to the journal in the order in which it happens.
 from typing import Any
 
 from alphintra.engine.chain import cancel_slot, fence_in, finish, has_limit, sign_of
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import part
 from alphintra.engine.layout import NO_PRICE, NO_SLOT, EventKind, Side
 from alphintra.engine.matching import deal_price, execute, reach, touch
 from alphintra.engine.portfolio.money import (
@@ -23,7 +23,7 @@ from alphintra.engine.steps import enter
 DAY_NS = 86_400_000_000_000
 
 
-@compiled
+@part
 def note(desk: Desk, what: int, order: int, number: int, cause: int, ts_ns: int) -> Any:
     """Append a row to the journal and return it."""
     head = desk.head[0]
@@ -46,7 +46,7 @@ def note(desk: Desk, what: int, order: int, number: int, cause: int, ts_ns: int)
     return row
 
 
-@compiled
+@part
 def end_ticket(desk: Desk, order: int, status: int, cause: int, ts_ns: int) -> None:
     """End an order; children that waited for its first fill end with it."""
     ticket = desk.tickets[order]
@@ -71,7 +71,7 @@ def end_ticket(desk: Desk, order: int, status: int, cause: int, ts_ns: int) -> N
         child = waiting["next_child"]
 
 
-@compiled
+@part
 def harvest(desk: Desk, number: int) -> None:
     """Write the events of a symbol's book, other than fills, to the journal."""
     book = book_of(desk, number)
@@ -94,7 +94,7 @@ def harvest(desk: Desk, number: int) -> None:
     state["events"] = 0
 
 
-@compiled
+@part
 def withdraw(desk: Desk, number: int, slot: int, cause: int, ts_ns: int) -> None:
     """Cancel an open order for a reason of the account's."""
     book = book_of(desk, number)
@@ -102,7 +102,7 @@ def withdraw(desk: Desk, number: int, slot: int, cause: int, ts_ns: int) -> None
     harvest(desk, number)
 
 
-@compiled
+@part
 def settle_deal(
     desk: Desk, number: int, order: int, side: int, lots: int, price: float, met: float,
     is_maker: int, cause: int, ts_ns: int,
@@ -142,7 +142,7 @@ def settle_deal(
         ticket["fees"] += fee
 
 
-@compiled
+@part
 def book_deal(
     desk: Desk, number: int, order: int, side: int, lots: int, price: float, met: float,
     is_maker: int, cause: int, ts_ns: int,
@@ -159,7 +159,7 @@ def book_deal(
         settle_deal(desk, number, order, side, opening, price, met, is_maker, cause, ts_ns)
 
 
-@compiled
+@part
 def drop_reducers(desk: Desk, number: int, but: int, ts_ns: int) -> None:
     """The position is gone: cancel the open orders that were there to reduce it."""
     book = book_of(desk, number)
@@ -172,7 +172,7 @@ def drop_reducers(desk: Desk, number: int, but: int, ts_ns: int) -> None:
         slot = following
 
 
-@compiled
+@part
 def take_from_siblings(desk: Desk, order: int, lots: int, ts_ns: int) -> None:
     """What one order of a ring has filled is no longer wanted from the others."""
     other = desk.tickets[order]["ring"]
@@ -196,7 +196,7 @@ def take_from_siblings(desk: Desk, order: int, lots: int, ts_ns: int) -> None:
         other = ticket["ring"]
 
 
-@compiled
+@part
 def feed_children(desk: Desk, order: int, lots: int) -> None:
     """Give the children what their parent has filled; `raise_children` brings them in."""
     child = desk.tickets[order]["first_child"]
@@ -212,13 +212,13 @@ def feed_children(desk: Desk, order: int, lots: int) -> None:
         child = ticket["next_child"]
 
 
-@compiled
+@part
 def is_unsized(ticket: Any) -> bool:
     """Say that the order's quantity is decided when it meets a price."""
     return bool(ticket["weight"] == ticket["weight"] and ticket["lots"] == 0)
 
 
-@compiled
+@part
 def size(desk: Desk, order: int, buy_ticks: int, sell_ticks: int) -> int:
     """Turn an order's target weight into its side and quantity, and return this.
 
@@ -245,7 +245,7 @@ def size(desk: Desk, order: int, buy_ticks: int, sell_ticks: int) -> int:
     return int(lots)
 
 
-@compiled
+@part
 def deal_without_book(desk: Desk, order: int, ticks: int, ts_ns: int) -> None:
     """Let a weight order that is alone meet a price without limits of volume: `trade` in short."""
     ticket = desk.tickets[order]
@@ -275,7 +275,7 @@ def deal_without_book(desk: Desk, order: int, ticks: int, ts_ns: int) -> None:
     end_ticket(desk, order, Status.FILLED, 0, ts_ns)
 
 
-@compiled
+@part
 def trade(desk: Desk, number: int, slot: int, source: int, ts_ns: int) -> None:
     """Let an active order deal at the moment at hand, as far as the account may."""
     head = desk.head[0]
@@ -335,7 +335,7 @@ def trade(desk: Desk, number: int, slot: int, source: int, ts_ns: int) -> None:
         feed_children(desk, owner, lots)
 
 
-@compiled
+@part
 def come_in(desk: Desk, order: int, accepted_ns: int) -> int:
     """Put an order into its book; return its slot."""
     ticket = desk.tickets[order]
@@ -355,7 +355,7 @@ def come_in(desk: Desk, order: int, accepted_ns: int) -> int:
     return slot
 
 
-@compiled
+@part
 def meet(desk: Desk, number: int, slot: int, source: int, ts_ns: int) -> None:
     """Let an order that came at this moment meet its price."""
     head = desk.head[0]
@@ -376,7 +376,7 @@ def meet(desk: Desk, number: int, slot: int, source: int, ts_ns: int) -> None:
         fence_in(book, slot)
 
 
-@compiled
+@part
 def raise_children(desk: Desk, source: int, accepted_ns: int, ts_ns: int) -> None:
     """Bring the waiting children of an order that has filled into the book, at this moment."""
     head = desk.head[0]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from alphintra.engine.chain import settle
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import part
 from alphintra.engine.layout import NO_PRICE, NO_SLOT, Kind, Side
 from alphintra.engine.portfolio.dealing import DAY_NS, book_deal, end_ticket, note, withdraw
 from alphintra.engine.portfolio.money import book_of, standing, worsened
@@ -15,7 +15,7 @@ _DAYS_PER_YEAR = 365.0
 _NOBODY_NS = -(2**62)
 
 
-@compiled
+@part
 def charge_interest(desk: Desk, ts_ns: int) -> None:
     """On the first event of a UTC day, charge what short positions have cost since the last."""
     head = desk.head[0]
@@ -32,7 +32,7 @@ def charge_interest(desk: Desk, ts_ns: int) -> None:
             pay(desk, What.BORROW, number, -interest, ts_ns)
 
 
-@compiled
+@part
 def pay(desk: Desk, what: int, number: int, amount: float, ts_ns: int) -> None:
     """Move money without a fill, in the symbol's currency."""
     symbol = desk.symbols[number]
@@ -42,7 +42,7 @@ def pay(desk: Desk, what: int, number: int, amount: float, ts_ns: int) -> None:
     row["price"] = symbol["mark"]
 
 
-@compiled
+@part
 def liquidate(desk: Desk, ts_ns: int) -> None:
     """Close everything when equity is below the maintenance margin."""
     equity, _, maintenance, _ = standing(desk)
@@ -53,7 +53,7 @@ def liquidate(desk: Desk, ts_ns: int) -> None:
     close_positions(desk, Cause.LIQUIDATION, ts_ns)
 
 
-@compiled
+@part
 def cancel_everything(desk: Desk, cause: int, ts_ns: int) -> None:
     """Cancel every order that has not ended."""
     for number in range(len(desk.symbols)):
@@ -61,7 +61,7 @@ def cancel_everything(desk: Desk, cause: int, ts_ns: int) -> None:
             cancel_symbol(desk, number, cause, ts_ns)
 
 
-@compiled
+@part
 def cancel_symbol(desk: Desk, number: int, cause: int, ts_ns: int) -> None:
     """Cancel every order of a symbol: those in its book in their order, then those to come."""
     book = book_of(desk, number)
@@ -76,7 +76,7 @@ def cancel_symbol(desk: Desk, number: int, cause: int, ts_ns: int) -> None:
             end_ticket(desk, order, Status.CANCELED, cause, ts_ns)
 
 
-@compiled
+@part
 def end_run(desk: Desk, closes: int) -> None:
     """Cancel all orders, and close all positions if asked to."""
     head = desk.head[0]
@@ -86,14 +86,14 @@ def end_run(desk: Desk, closes: int) -> None:
         close_positions(desk, Cause.END, head["now_ns"])
 
 
-@compiled
+@part
 def close_positions(desk: Desk, cause: int, ts_ns: int) -> None:
     """Deal out of every position at its last price, at the usual costs."""
     for number in range(len(desk.symbols)):
         close_position(desk, number, cause, ts_ns)
 
 
-@compiled
+@part
 def close_position(desk: Desk, number: int, cause: int, ts_ns: int) -> None:
     """Deal out of a position at its last price, at the usual costs; delisting costs nothing."""
     symbol = desk.symbols[number]
@@ -111,7 +111,7 @@ def close_position(desk: Desk, number: int, cause: int, ts_ns: int) -> None:
     book_deal(desk, number, NO_ORDER, side, abs(position), price, met, 0, cause, ts_ns)
 
 
-@compiled
+@part
 def act(desk: Desk, number: int, row: int) -> None:
     """Apply a corporate action."""
     ts_ns = desk.cells[0, row]
@@ -135,7 +135,7 @@ def act(desk: Desk, number: int, row: int) -> None:
         close_position(desk, number, Cause.DELISTED, ts_ns)
 
 
-@compiled
+@part
 def split(desk: Desk, number: int, numerator: int, denominator: int, ts_ns: int) -> None:
     """Turn `denominator` units into `numerator`: the position, its price, the resting orders.
 
@@ -191,7 +191,7 @@ def split(desk: Desk, number: int, numerator: int, denominator: int, ts_ns: int)
             ticket["lots"] = ticket["lots"] * numerator // denominator
 
 
-@compiled
+@part
 def _split_prices(order, numerator: int, denominator: int) -> None:  # type: ignore[no-untyped-def]
     """Set an order's prices to those of the new units, to the nearest tick."""
     if order["limit_price_ticks"] != NO_PRICE:
@@ -202,7 +202,7 @@ def _split_prices(order, numerator: int, denominator: int) -> None:  # type: ign
         order["trail_ticks"] = max(1, _share(order["trail_ticks"], denominator, numerator))
 
 
-@compiled
+@part
 def _share(ticks: int, over: int, under: int) -> int:
     """Return ticks × over / under, rounded half up."""
     return (2 * ticks * over + under) // (2 * under)

@@ -6,7 +6,7 @@ Money is `float64`: sums are formed in one order, so a run repeated gives the sa
 from math import floor, sqrt
 from typing import Any
 
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import part
 from alphintra.engine.layout import Book
 from alphintra.engine.portfolio.records import Cause, Desk
 
@@ -14,19 +14,19 @@ from alphintra.engine.portfolio.records import Cause, Desk
 SLACK = 1e-9
 
 
-@compiled
+@part
 def book_of(desk: Desk, number: int) -> Book:
     """Return the book of a symbol; the room for hits and events is shared."""
     return Book(desk.states[number], desk.sides[number], desk.slots[number], desk.hits, desk.events)
 
 
-@compiled
+@part
 def price_of(symbol: Any, ticks: int) -> float:
     """Return a price in currency."""
     return float(ticks * symbol["tick_over"] / symbol["tick_under"])
 
 
-@compiled
+@part
 def rate_of(desk: Desk, currency: int) -> float:
     """Return what one unit of a currency is worth in the base."""
     terms = desk.currencies[currency]
@@ -36,7 +36,7 @@ def rate_of(desk: Desk, currency: int) -> float:
     return float(1.0 / mark if terms["inverse"] else mark)
 
 
-@compiled
+@part
 def cash_of(desk: Desk) -> float:
     """Return all cash in the base."""
     total = 0.0
@@ -47,7 +47,7 @@ def cash_of(desk: Desk) -> float:
     return total
 
 
-@compiled
+@part
 def standing(desk: Desk) -> tuple[float, float, float, float]:
     """Return equity, initial margin, maintenance margin and gross position value, in the base."""
     equity, initial, maintenance, gross = cash_of(desk), 0.0, 0.0, 0.0
@@ -67,7 +67,7 @@ def standing(desk: Desk) -> tuple[float, float, float, float]:
     return equity, initial, maintenance, gross
 
 
-@compiled
+@part
 def scanned_shortfall(desk: Desk) -> bool:
     """Say that equity is below the maintenance margin at the marks of a scan."""
     equity, maintenance = 0.0, 0.0
@@ -89,7 +89,7 @@ def scanned_shortfall(desk: Desk) -> bool:
     return equity < maintenance
 
 
-@compiled
+@part
 def scanned_rate(desk: Desk, currency: int) -> float:
     """Return `rate_of` at the marks of a scan."""
     terms = desk.currencies[currency]
@@ -99,7 +99,7 @@ def scanned_rate(desk: Desk, currency: int) -> float:
     return float(1.0 / mark if terms["inverse"] else mark)
 
 
-@compiled
+@part
 def fee_rate_of(desk: Desk, number: int, is_maker: int) -> float:
     """Return the share of a fill's value that is its fee, by what has been traded so far."""
     symbol = desk.symbols[number]
@@ -110,7 +110,7 @@ def fee_rate_of(desk: Desk, number: int, is_maker: int) -> float:
     return float(rate)
 
 
-@compiled
+@part
 def fee_of(
     desk: Desk, number: int, lots: int, price: float, is_maker: int, is_first: bool
 ) -> float:
@@ -125,7 +125,7 @@ def fee_of(
     return float(fee)
 
 
-@compiled
+@part
 def worsened(symbol: Any, sign: int, price: float, lots: int, volume_lots: int) -> float:
     """Return what an order without a limit deals at when it meets a price."""
     share = symbol["worse"]
@@ -134,7 +134,7 @@ def worsened(symbol: Any, sign: int, price: float, lots: int, volume_lots: int) 
     return float(price * (1.0 + sign * share)) if share != 0.0 else price
 
 
-@compiled
+@part
 def equity_with(desk: Desk, number: int, price: float) -> tuple[float, float]:
     """Return equity with one symbol at `price`, and the initial margin of all others."""
     equity, initial, _, _ = standing(desk)
@@ -147,7 +147,7 @@ def equity_with(desk: Desk, number: int, price: float) -> tuple[float, float]:
     return equity, initial
 
 
-@compiled
+@part
 def target_lots(desk: Desk, number: int, weight: float, price: float, is_first: bool) -> int:
     """Return the position that is worth `weight` of equity at `price`, its fee included.
 
@@ -171,7 +171,7 @@ def target_lots(desk: Desk, number: int, weight: float, price: float, is_first: 
     return sign * lots
 
 
-@compiled
+@part
 def carried_lots(
     desk: Desk, number: int, sign: int, closing: int, opening: int, price: float, is_maker: int,
     is_first: bool,
@@ -198,7 +198,7 @@ def carried_lots(
     return low
 
 
-@compiled
+@part
 def permitted_lots(
     desk: Desk, number: int, side: int, lots: int, ticket: Any, price: float, is_maker: int
 ) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import part
 from alphintra.engine.portfolio.money import cash_of, price_of, standing
 from alphintra.engine.portfolio.records import JOURNAL, NO_ORDER, Cause, Desk, What
 from alphintra.engine.portfolio.rows import last_price
@@ -51,7 +51,7 @@ _GOING: Final = np.dtype(
 )
 
 
-@compiled
+@part
 def _extremes(desk: Desk, number: int, row: int, kind: int) -> tuple[float, float]:
     symbol = desk.symbols[number]
     if kind == RowKind.BAR:
@@ -60,7 +60,7 @@ def _extremes(desk: Desk, number: int, row: int, kind: int) -> tuple[float, floa
     return price, price
 
 
-@compiled
+@part
 def _enter(desk: Desk, going: Any, trips: NDArray[np.void], count: int, entry: Any) -> None:
     going["trip"] = count
     going["entered"] = going["entry_value"] = going["left"] = going["exit_value"] = 0.0
@@ -75,7 +75,7 @@ def _enter(desk: Desk, going: Any, trips: NDArray[np.void], count: int, entry: A
     trip["pnl"] = trip["fees"] = 0.0
 
 
-@compiled
+@part
 def _leave(going: Any, trip: Any, ts_ns: int) -> None:
     """Write the sums of a round trip that has ended."""
     trip["exit_ns"] = ts_ns
@@ -91,7 +91,7 @@ def _leave(going: Any, trip: Any, ts_ns: int) -> None:
     going["trip"] = -1
 
 
-@compiled
+@part
 def _follow(desk: Desk, going: Any, trips: NDArray[np.void], count: int, entry: Any) -> int:
     """Take one row of the journal into the round trips; return how many there are."""
     symbol = desk.symbols[entry["symbol"]]
@@ -130,7 +130,7 @@ def _follow(desk: Desk, going: Any, trips: NDArray[np.void], count: int, entry: 
     return count
 
 
-@compiled
+@part
 def replay(
     desk: Desk, going: NDArray[np.void], trips: NDArray[np.void], curve: NDArray[np.float64]
 ) -> tuple[int, int]:
@@ -203,7 +203,7 @@ def replay(
     return points, _end_trips(desk, going, trips, trips_count)
 
 
-@compiled
+@part
 def _look(desk: Desk, going: Any, number: int, first: int, end: int) -> None:
     """What ends at a row's close has seen its extremes."""
     if going["trip"] < 0:
@@ -214,7 +214,7 @@ def _look(desk: Desk, going: Any, number: int, first: int, end: int) -> None:
             going["low"], going["high"] = min(going["low"], low), max(going["high"], high)
 
 
-@compiled
+@part
 def _end_trips(desk: Desk, going: NDArray[np.void], trips: NDArray[np.void], count: int) -> int:
     """Value the round trips that are under way at the last price."""
     for number in range(len(going)):

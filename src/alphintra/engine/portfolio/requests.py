@@ -7,7 +7,7 @@ from math import isnan
 from typing import Any
 
 from alphintra.engine.chain import cancel_slot, fence_in
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import part
 from alphintra.engine.layout import NO_PRICE, NO_SLOT, UNKNOWN_SIZE, Kind, Reason, Side, Source
 from alphintra.engine.portfolio.dealing import (
     come_in,
@@ -29,7 +29,7 @@ NO_ROOM_IN_BOOK = -2
 NO_ROOM_FOR_REQUEST = -3
 
 
-@compiled
+@part
 def submit(
     desk: Desk,
     number: int,
@@ -94,7 +94,7 @@ def submit(
     return int(order)
 
 
-@compiled
+@part
 def _join_family(desk: Desk, parent: int, order: int) -> None:
     """Put an order behind its parent's other children: they come in in the order of their ids."""
     child = desk.tickets[parent]["first_child"]
@@ -106,7 +106,7 @@ def _join_family(desk: Desk, parent: int, order: int) -> None:
     desk.tickets[child]["next_child"] = order
 
 
-@compiled
+@part
 def request(desk: Desk, ask: int, order: int) -> Any:
     """Append a request that arrives after the account's latency and return it."""
     head = desk.head[0]
@@ -120,7 +120,7 @@ def request(desk: Desk, ask: int, order: int) -> Any:
     return row
 
 
-@compiled
+@part
 def cancel(desk: Desk, order: int) -> int:
     """Ask for an order's cancellation; negative when an array has to grow first."""
     if desk.head[0]["requests"] == len(desk.requests):
@@ -129,7 +129,7 @@ def cancel(desk: Desk, order: int) -> int:
     return 0
 
 
-@compiled
+@part
 def modify(
     desk: Desk, order: int, lots: int, limit_price_ticks: int, stop_price_ticks: int,
     trail_ticks: int, trail_bps: int, expires_ns: int,
@@ -147,7 +147,7 @@ def modify(
     return 0
 
 
-@compiled
+@part
 def is_due(desk: Desk, until_ns: int) -> bool:
     """Say that a request has arrived up to this time."""
     head = desk.head[0]
@@ -155,7 +155,7 @@ def is_due(desk: Desk, until_ns: int) -> bool:
     return bool(asked < head["requests"] and desk.requests[asked]["arrives_ns"] <= until_ns)
 
 
-@compiled
+@part
 def answer(desk: Desk) -> None:
     """Deal with the request that has waited longest."""
     head = desk.head[0]
@@ -181,7 +181,7 @@ def answer(desk: Desk) -> None:
         _rewrite(ticket, row)
 
 
-@compiled
+@part
 def _rewrite(ticket: Any, row: Any) -> None:
     if not ticket["follows"]:
         ticket["lots"] = ticket["filled_lots"] + row["lots"]
@@ -192,14 +192,14 @@ def _rewrite(ticket: Any, row: Any) -> None:
     ticket["expires_ns"] = row["expires_ns"]
 
 
-@compiled
+@part
 def _refuse(desk: Desk, order: int, cause: int, ts_ns: int) -> None:
     number = desk.tickets[order]["symbol"]
     note(desk, What.REJECTED, order, number, cause, ts_ns)
     end_ticket(desk, order, Status.REJECTED, cause, ts_ns)
 
 
-@compiled
+@part
 def _accept(desk: Desk, order: int, arrives_ns: int) -> None:
     """An order has come: it is refused, waits for its parent, or meets the last quote."""
     ticket = desk.tickets[order]
@@ -239,7 +239,7 @@ def _accept(desk: Desk, order: int, arrives_ns: int) -> None:
         fence_in(book, slot)
 
 
-@compiled
+@part
 def _is_beyond_means(desk: Desk, order: int) -> bool:
     """Say that the account could not carry any of the order, or not all where it is not cut."""
     ticket = desk.tickets[order]
@@ -261,7 +261,7 @@ def _is_beyond_means(desk: Desk, order: int) -> bool:
     return bool(carried < opening)
 
 
-@compiled
+@part
 def _change(desk: Desk, order: int, row: Any, ts_ns: int) -> None:
     ticket = desk.tickets[order]
     number, slot = ticket["symbol"], ticket["slot"]

@@ -5,7 +5,7 @@ its say, siblings shrink, and children come in at the price and moment of their 
 """
 
 from alphintra.engine.chain import expire_orders, finish, is_quiet, settle
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import part
 from alphintra.engine.layout import NEVER_NS, NO_PRICE, UNKNOWN_SIZE, Side, Source
 from alphintra.engine.matching import (
     awaken,
@@ -25,7 +25,7 @@ _BID, _ASK, _BID_SIZE, _ASK_SIZE = 4, 5, 6, 7
 _PRICE, _SIZE = 4, 5
 
 
-@compiled
+@part
 def set_moment(desk: Desk, buy_ticks: int, sell_ticks: int, volume_lots: int) -> None:
     """Tell what orders meet at this moment."""
     head = desk.head[0]
@@ -34,7 +34,7 @@ def set_moment(desk: Desk, buy_ticks: int, sell_ticks: int, volume_lots: int) ->
     head["volume_lots"] = volume_lots
 
 
-@compiled
+@part
 def deal_all(
     desk: Desk, number: int, source: int, since: int, until: int, eligible_ns: int, born_ns: int,
     ts_ns: int,
@@ -53,7 +53,7 @@ def deal_all(
                 raise_children(desk, source, born_ns, ts_ns)
 
 
-@compiled
+@part
 def walk_leg(
     desk: Desk, number: int, start_ticks: int, end_ticks: int, open_ns: int, ts_ns: int
 ) -> None:
@@ -92,7 +92,7 @@ def walk_leg(
     follow_to(book, end_ticks, open_ns)
 
 
-@compiled
+@part
 def on_bar(desk: Desk, number: int, row: int) -> None:
     """A bar is complete; see `steps.on_bar`."""
     book = book_of(desk, number)
@@ -135,7 +135,7 @@ def on_bar(desk: Desk, number: int, row: int) -> None:
     harvest(desk, number)
 
 
-@compiled
+@part
 def set_quote(desk: Desk, number: int, row: int) -> None:
     """Remember the best bid and ask, and their sizes."""
     cells = desk.cells
@@ -147,7 +147,7 @@ def set_quote(desk: Desk, number: int, row: int) -> None:
     sells["opposite_left_lots"] = cells[_BID_SIZE, row]
 
 
-@compiled
+@part
 def on_quote(desk: Desk, number: int, row: int) -> None:
     """The best bid and ask change; see `steps.on_quote`."""
     book = book_of(desk, number)
@@ -173,7 +173,7 @@ def on_quote(desk: Desk, number: int, row: int) -> None:
     harvest(desk, number)
 
 
-@compiled
+@part
 def on_trade(desk: Desk, number: int, row: int) -> None:
     """Somebody traded; see `steps.on_trade`."""
     book = book_of(desk, number)
@@ -210,7 +210,7 @@ def on_trade(desk: Desk, number: int, row: int) -> None:
     harvest(desk, number)
 
 
-@compiled
+@part
 def mark_before(desk: Desk, number: int, row: int, kind: int) -> None:
     """Let the position count at what the row showed first: a bar's open."""
     if kind == 0:
@@ -218,7 +218,7 @@ def mark_before(desk: Desk, number: int, row: int, kind: int) -> None:
         symbol["mark"] = price_of(symbol, desk.cells[_OPEN, row])
 
 
-@compiled
+@part
 def last_price(desk: Desk, number: int, row: int, kind: int, before: float) -> float:
     """Return what a row leaves behind: the close, the middle of the quote, the print."""
     symbol = desk.symbols[number]

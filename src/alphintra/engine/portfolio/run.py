@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphintra.engine.chain import is_quiet
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import compiled, part
 from alphintra.engine.layout import NEVER_NS, NO_PRICE, Kind, Lifetime, Side
 from alphintra.engine.matching import share_of
 from alphintra.engine.portfolio.dealing import DAY_NS, deal_without_book, is_unsized
@@ -42,7 +42,7 @@ _ROWS_PER_SYMBOL = 4
 _ROWS_AT_LEAST = 16
 
 
-@compiled
+@part
 def _has_room(desk: Desk) -> bool:
     """Say that whatever comes next fits into the journal."""
     head = desk.head[0]
@@ -51,7 +51,7 @@ def _has_room(desk: Desk) -> bool:
     return bool(len(desk.journal) - head["journal"] >= most)
 
 
-@compiled
+@part
 def group_end(desk: Desk, row: int) -> int:
     """Return the row behind the group that `row` belongs to."""
     cells = desk.cells
@@ -66,7 +66,7 @@ def group_end(desk: Desk, row: int) -> int:
     return end
 
 
-@compiled
+@part
 def is_idle(desk: Desk, row: int) -> bool:
     """Say that no order of the row's symbol cares about it."""
     cells = desk.cells
@@ -90,7 +90,7 @@ def is_idle(desk: Desk, row: int) -> bool:
     return is_quiet(book, Side.BUY, price, price) and is_quiet(book, Side.SELL, price, price)
 
 
-@compiled
+@part
 def is_endangered(desk: Desk) -> bool:
     """Say that falling marks could bring the account below its maintenance margin."""
     head = desk.head[0]
@@ -108,7 +108,7 @@ def is_endangered(desk: Desk) -> bool:
     return False
 
 
-@compiled
+@part
 def next_stop(desk: Desk, limit_row: int) -> int:
     """Return the first row at or behind the cursor at which anything may happen, or `limit_row`."""
     head = desk.head[0]
@@ -120,7 +120,8 @@ def next_stop(desk: Desk, limit_row: int) -> int:
         arrives_ns = desk.requests[head["asked"]]["arrives_ns"]
     endangered = is_endangered(desk)
     if endangered:
-        desk.symbols["scanned_mark"][:] = desk.symbols["mark"]
+        for number in range(len(desk.symbols)):
+            desk.symbols[number]["scanned_mark"] = desk.symbols[number]["mark"]
     accrues = head["shorts"] > 0 and head["borrows"]
     if head["live"] == 0 and not (endangered or accrues or head["actions"]):
         return int(max(row, limit_row))
@@ -147,7 +148,7 @@ def next_stop(desk: Desk, limit_row: int) -> int:
     return limit_row
 
 
-@compiled
+@part
 def advance(desk: Desk, row: int) -> None:
     """Move the cursor over idle rows: positions count at what these leave behind."""
     head = desk.head[0]
@@ -163,7 +164,7 @@ def advance(desk: Desk, row: int) -> None:
     head["now_ns"] = cells[0, row - 1]
 
 
-@compiled
+@part
 def leave_behind(desk: Desk, row: int) -> None:
     """Set what a row leaves behind when nothing happens at it."""
     number, kind = desk.cells[2, row], desk.cells[3, row]
@@ -175,7 +176,7 @@ def leave_behind(desk: Desk, row: int) -> None:
     symbol["mark"] = last_price(desk, number, row, kind, symbol["mark"])
 
 
-@compiled
+@part
 def process(desk: Desk) -> int:
     """Let the group at the cursor happen and move behind it.
 
@@ -229,7 +230,7 @@ def process(desk: Desk) -> int:
     return _end_group(desk, first, end)
 
 
-@compiled
+@part
 def _end_group(desk: Desk, first: int, end: int) -> int:
     """Positions count at what the rows leave behind; requests that came meanwhile are taken."""
     head = desk.head[0]
@@ -251,7 +252,7 @@ def _end_group(desk: Desk, first: int, end: int) -> int:
     return end
 
 
-@compiled
+@part
 def happens_quickly(desk: Desk) -> bool:
     """Let a bar at which there is nothing but one weight order happen, as `process` would.
 
@@ -296,7 +297,7 @@ def happens_quickly(desk: Desk) -> bool:
     return True
 
 
-@compiled
+@part
 def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: int) -> int:
     """Send a weight order for a row's symbol, with a bracket around the row's last price."""
     head = desk.head[0]

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from math import inf, isnan, nan
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,37 +27,54 @@ from alphintra.engine.portfolio.terms import AccountTerms, SymbolTerms
 from alphintra.engine.series import Floats, Times
 from alphintra.engine.simulator import check_terms
 
-
-class _Kernels(NamedTuple):
-    """The compiled functions of the stepped form, called without a look at their arguments."""
-
-    submit: Callable[..., int]
-    cancel: Callable[..., int]
-    modify: Callable[..., int]
-    next_stop: Callable[..., int]
-    advance: Callable[..., None]
-    go: Callable[..., int]
-    standing: Callable[..., tuple[float, float, float, float, float]]
-
-
 #: No targets, and no distances.
 _NOTHING: Final = (np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-@cache
-def _kernels() -> _Kernels:
-    tape = Tape(np.zeros((9, 1), np.int64), ("",))
-    desk = records.new_desk(tape, (SymbolTerms(symbol=""),), AccountTerms())
-    address = Handle(desk).address
-    return _Kernels(
-        submit=entry_of(entries.submit, address, 0, 0, 0, 0, nan, *(0,) * 11),
-        cancel=entry_of(entries.cancel, address, 0),
-        modify=entry_of(entries.modify, address, *(0,) * 7),
-        next_stop=entry_of(entries.next_stop, address, 0),
-        advance=entry_of(entries.advance, address, 0),
-        go=entry_of(run.go, address, 1, *_NOTHING),
-        standing=entry_of(entries.standing, address),
-    )
+class _Kernels:
+    """The compiled functions that are called without a look at their arguments.
+
+    Each is compiled, or loaded, when a run first needs it.
+    """
+
+    @cached_property
+    def _address(self) -> int:
+        tape = Tape(np.zeros((9, 1), np.int64), ("",))
+        address: int = Handle(
+            records.new_desk(tape, (SymbolTerms(symbol=""),), AccountTerms())
+        ).address
+        return address
+
+    @cached_property
+    def submit(self) -> Callable[..., int]:
+        return entry_of(entries.submit, self._address, 0, 0, 0, 0, nan, *(0,) * 11)
+
+    @cached_property
+    def cancel(self) -> Callable[..., int]:
+        return entry_of(entries.cancel, self._address, 0)
+
+    @cached_property
+    def modify(self) -> Callable[..., int]:
+        return entry_of(entries.modify, self._address, *(0,) * 7)
+
+    @cached_property
+    def next_stop(self) -> Callable[..., int]:
+        return entry_of(entries.next_stop, self._address, 0)
+
+    @cached_property
+    def advance(self) -> Callable[..., None]:
+        return entry_of(entries.advance, self._address, 0)
+
+    @cached_property
+    def go(self) -> Callable[..., int]:
+        return entry_of(run.go, self._address, 1, *_NOTHING)
+
+    @cached_property
+    def standing(self) -> Callable[..., tuple[float, float, float, float, float]]:
+        return entry_of(entries.standing, self._address)
+
+
+_KERNELS: Final = _Kernels()
 
 
 #: What `Simulation.fills` returns.
@@ -117,7 +134,7 @@ class Simulation:
         self._start = (self._desk.symbols.copy(), self._desk.currencies.copy())
         self._told = 0
         self._rows = len(tape)
-        self._kernels = _kernels()
+        self._kernels = _KERNELS
         #: The first row that has not happened.
         self.cursor = 0
 

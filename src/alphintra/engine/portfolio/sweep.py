@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alphintra.engine.compile import compiled, compiled_for_threads
+from alphintra.engine.compile import compiled_for_threads, part
 from alphintra.engine.portfolio.money import SLACK
 from alphintra.engine.portfolio.tape import RowKind, Tape
 from alphintra.engine.portfolio.terms import MAINTENANCE_MOST, AccountTerms, BadTerms, SymbolTerms
@@ -61,7 +61,7 @@ class _Deal(NamedTuple):
     liquidates: bool
 
 
-@compiled
+@part
 def _fee(deal: _Deal, lots: int, price: float, is_first: bool) -> float:
     fee = lots * deal.unit * price * deal.rate
     fee += lots * deal.lot_size * deal.per_unit
@@ -72,7 +72,7 @@ def _fee(deal: _Deal, lots: int, price: float, is_first: bool) -> float:
     return fee
 
 
-@compiled
+@part
 def _target(deal: _Deal, cash: float, position: int, weight: float, price: float) -> int:
     if weight == 0.0:
         return 0
@@ -86,7 +86,7 @@ def _target(deal: _Deal, cash: float, position: int, weight: float, price: float
     return sign * lots
 
 
-@compiled
+@part
 def _carried(
     deal: _Deal, cash: float, position: int, sign: int, closing: int, opening: int, price: float
 ) -> int:
@@ -105,7 +105,7 @@ def _carried(
     return low
 
 
-@compiled
+@part
 def _fill(
     deal: _Deal, swept: Any, cash: float, position: int, entered: float, sign: int, lots: int,
     price: float, is_first: bool,
@@ -129,7 +129,7 @@ def _fill(
     return cash, position, entered
 
 
-@compiled
+@part
 def _deal(
     deal: _Deal, swept: Any, cash: float, position: int, entered: float, weight: float, ticks: float
 ) -> tuple[float, int, float]:
@@ -164,7 +164,7 @@ def _deal(
     return cash, position, entered
 
 
-@compiled
+@part
 def _out(
     deal: _Deal, swept: Any, cash: float, position: int, entered: float, met: float
 ) -> tuple[float, int, float]:
@@ -176,7 +176,7 @@ def _out(
     return _fill(deal, swept, cash, position, entered, sign, abs(position), price, True)
 
 
-@compiled
+@part
 def _note_period(swept: Any, kept: Floats, change: float) -> None:
     if kept.size:
         kept[swept["periods"]] = change
@@ -187,7 +187,7 @@ def _note_period(swept: Any, kept: Floats, change: float) -> None:
         swept["sum_squares_below"] += change * change
 
 
-@compiled
+@part
 def _run(
     deal: _Deal,
     opens: Floats,
