@@ -112,6 +112,53 @@ class Market:
         await self.product.services.bus.publish(f"{FEED_SUBJECT}.{SYMBOL}", encode(batch))
 
 
+class Wire:
+    """A connection to the product that a test can cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.is_down = False
+        self.url = ""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Wire"]:
+        server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            self.cut()
+            server.close()
+
+    def cut(self) -> None:
+        """End all connections; until it is mended new ones end at once."""
+        self.is_down = True
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def mend(self) -> None:
+        self.is_down = False
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_down:
+            writer.transport.abort()
+            return
+        behind, ahead = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {writer, ahead}
+        await asyncio.gather(_pump(reader, ahead), _pump(behind, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+    except (ConnectionError, OSError):
+        writer.transport.abort()
+
+
 _begins = iter(range(1, 29))
 
 
@@ -141,7 +188,7 @@ async def start(
 
     @asynccontextmanager
     async def started(
-        strategy: str, parameters: Sequence[str] = (), **options: Any
+        strategy: str, parameters: Sequence[str] = (), url: str = product.url, **options: Any
     ) -> AsyncIterator[Running]:
         if "\n" in strategy:
             path = tmp_path / "strategy.py"
@@ -162,7 +209,7 @@ async def start(
                 parameters=parameters,
                 **{"capital": 10_000.0, "fee": 0.01, "warmup": 1_000, **options},
             )
-            with Api(product.url) as api:
+            with Api(url) as api:
                 return trade(chosen, api, say=say, stop=stop)
 
         task = asyncio.create_task(asyncio.to_thread(run))

@@ -28,8 +28,8 @@ class Gateway(Protocol):
             Refusal, InDoubt: as they say.
         """
 
-    def cancel(self, server_id: str) -> Mapping[str, Any] | None:
-        """Cancel an order and return it; None when it was not open any more.
+    def cancel(self, server_id: str) -> Mapping[str, Any]:
+        """Cancel an order and return it; one that was not open any more is returned as it is.
 
         Raises:
             InDoubt: no answer came.
@@ -64,16 +64,18 @@ class Desk:
                 raise InDoubt(refused.detail) from refused
             raise Refusal(f"{refused.detail} [{refused.code}]") from refused
 
-    def cancel(self, server_id: str) -> Mapping[str, Any] | None:
+    def cancel(self, server_id: str) -> Mapping[str, Any]:
         """See `Gateway`."""
         try:
-            order: Mapping[str, Any] = self._api.delete(f"/orders/{server_id}")
-        except Unreachable as error:
-            raise InDoubt(error.detail) from error
-        except Refused as refused:
-            if refused.status >= 500 or refused.status == 429:
-                raise InDoubt(refused.detail) from refused
-            return None
+            try:
+                order: Mapping[str, Any] = self._api.delete(f"/orders/{server_id}")
+            except Refused as refused:
+                if refused.code != "order_not_open":
+                    raise
+                # It has filled, or went with its sibling.
+                order = self.order(server_id)
+        except (Unreachable, Refused) as error:
+            raise InDoubt(f"{error.detail} [{error.code}]") from error
         return order
 
     def price(self, *, is_buy: bool) -> float:

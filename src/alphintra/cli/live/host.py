@@ -127,8 +127,7 @@ class LiveHost:
             except InDoubt as error:
                 self._tell("cancel_in_doubt", known, reason=str(error))
                 return
-            if view is not None:
-                self.learn(view)
+            self.learn(view)
 
     def state_of(self, order: Order) -> tuple[Status, float, float]:
         """Return an order's status, what of it has filled, and its average price."""

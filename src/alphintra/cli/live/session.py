@@ -213,8 +213,9 @@ class TradingSession:
             self._host.muted = "" if is_fresh and candle is missed[-1] else _MISSED
             self._on_candle(candle)
             self._host.muted = ""
-        if not self._heard_s:
-            self._say("watching", {"symbol": self._feed.symbols[0], "timeframe": self._timeframe})
+        if not is_update:
+            what = "connected" if self._heard_s else "watching"
+            self._say(what, {"symbol": self._feed.symbols[0], "timeframe": self._timeframe})
         self._heard_s = time.monotonic()
 
     def _all_missed(self, told: Sequence[Candle]) -> list[Candle]:
