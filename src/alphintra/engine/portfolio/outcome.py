@@ -154,6 +154,13 @@ def replay(
     rows = cells.shape[1]
     row = 0
     while row < rows:
+        if plain:
+            told_row = desk.journal[entry]["row"] if entry < entries else rows
+            end = _pass_bars(desk, going[0], row, told_row, curve, points)
+            points += end - row
+            row = end
+            if row == rows:
+                break
         is_action = cells[3, row] == RowKind.ACTION
         end = row + 1
         while (
@@ -201,6 +208,48 @@ def replay(
         points += 1
         row = end
     return points, _end_trips(desk, going, trips, trips_count)
+
+
+@part
+def _pass_bars(
+    desk: Desk, going: Any, first: int, limit_row: int, curve: NDArray[np.float64], point: int
+) -> int:
+    """Pass the bars of the only symbol at which nothing happened; return the row behind them.
+
+    As `replay` would, but all that it needs is at hand.
+    """
+    cells = desk.cells
+    times = curve[0].view(np.int64)
+    symbol = desk.symbols[0]
+    over, under = symbol["tick_over"], symbol["tick_under"]
+    position = symbol["position"]
+    worth = position * symbol["unit"]
+    cash = desk.currencies[0]["cash"] * 1.0
+    low, high = going["low"], going["high"]
+    rows = cells.shape[1]
+    row = first
+    while row < limit_row:
+        if cells[3, row] != RowKind.BAR or (row + 1 < rows and cells[0, row + 1] == cells[0, row]):
+            break
+        if going["trip"] >= 0:
+            low = min(low, cells[6, row] * over / under)
+            high = max(high, cells[5, row] * over / under)
+        equity, gross = cash, 0.0
+        if position != 0:
+            value = worth * (cells[7, row] * over / under)
+            equity += value
+            gross = abs(value)
+        times[point] = cells[0, row]
+        curve[1, point] = equity
+        curve[2, point] = cash
+        curve[3, point] = gross / equity if equity > 0.0 else 0.0
+        point += 1
+        row += 1
+    if row > first:
+        going["low"], going["high"] = low, high
+        going["rows"] += row - first
+        symbol["mark"] = cells[7, row - 1] * over / under
+    return row
 
 
 @part

@@ -177,17 +177,6 @@ def _out(
 
 
 @part
-def _note_period(swept: Any, kept: Floats, change: float) -> None:
-    if kept.size:
-        kept[swept["periods"]] = change
-    swept["periods"] += 1
-    swept["sum_returns"] += change
-    swept["sum_squares"] += change * change
-    if change < 0.0:
-        swept["sum_squares_below"] += change * change
-
-
-@part
 def _run(
     deal: _Deal,
     opens: Floats,
@@ -205,7 +194,8 @@ def _run(
     """Run once: `fast` holds target weights, or crosses `slow`, which sets `above` or `below`."""
     cash, position, entered = deal.cash, 0, deal.cash
     equity = before = peak = trough = cash
-    deepest = 0.0
+    deepest = total = squares = squares_below = 0.0
+    periods = held = 0
     pending = np.nan
     count = len(closes)
     for row in range(count):
@@ -224,16 +214,22 @@ def _run(
         if row == count - 1 and position != 0:
             cash, position, entered = _out(deal, swept, cash, position, entered, last_price)
             equity = cash
-        if position != 0:
-            swept["bars_held"] += 1
+        held += int(position != 0)
         if equity > peak:
             deepest = min(deepest, trough / peak - 1.0)
             peak = trough = equity
         elif equity < trough:
             trough = equity
         if ends[row]:
-            _note_period(swept, kept, equity / before - 1.0)
+            change = equity / before - 1.0
             before = equity
+            if kept.size:
+                kept[periods] = change
+            periods += 1
+            total += change
+            squares += change * change
+            below_zero = min(0.0, change)  # no branch: it would be a guess
+            squares_below += below_zero * below_zero
         if not crosses:
             pending = fast[row]
         elif row > 0:
@@ -242,6 +238,9 @@ def _run(
                     pending = above
             elif fast[row] < slow[row] and fast[row - 1] > slow[row - 1]:
                 pending = below
+    swept["bars_held"], swept["periods"] = held, periods
+    swept["sum_returns"], swept["sum_squares"] = total, squares
+    swept["sum_squares_below"] = squares_below
     swept["final_equity"] = equity
     swept["max_drawdown"] = min(deepest, trough / peak - 1.0)
 
