@@ -26,7 +26,8 @@ class Strategy:
     `on_trade` with the event itself, then `on_timer`. Orders fill from the next event on.
 
     A strategy sees what has happened and nothing else. The objects it is handed are filled anew
-    for each event: `copy()` what you keep. The same class runs in backtests, on paper and live.
+    for each event: `copy()` what you keep. The same class runs in backtests and, with
+    `alphintra trade`, live on paper; docs/howto/run-live-on-paper.md says what differs there.
     """
 
     _host: Host
@@ -125,14 +126,14 @@ class Strategy:
         Raises:
             StrategyRefused: the lines go with different bars.
         """
-        timeline = above.timeline
-        if isinstance(below, Line) and not timeline.same(below.timeline):
+        timeline = above._timeline
+        if isinstance(below, Line) and not timeline.same(below._timeline):
             raise StrategyRefused("lines that cross have to go with the same bars")
 
         def compute(bars: Bars) -> Mapping[str, Floats]:
             place = self._host.feed.place(bars.symbol)
-            values = above.values(place)
-            other = below.values(place) if isinstance(below, Line) else np.full_like(values, below)
+            values = above._whole(place)
+            other = below._whole(place) if isinstance(below, Line) else np.full_like(values, below)
             return {"crossing": crossings(values, other)}
 
         (line,) = make_lines(timeline, compute, "crossing")
@@ -149,7 +150,7 @@ class Strategy:
     ) -> tuple[Line, ...]:
         if on is not None and (symbol or timeframe):
             raise StrategyRefused("give either on or a symbol and timeframe")
-        timeline = self._timeline(symbol, timeframe) if on is None else on.timeline
+        timeline = self._timeline(symbol, timeframe) if on is None else on._timeline
         if isinstance(what, str):
             return self._indicator_lines(what, timeline, on, parameters)
         function = what
@@ -165,7 +166,7 @@ class Strategy:
         def compute(bars: Bars) -> Mapping[str, Floats]:
             columns = {price: getattr(bars, price) for price in PRICES}
             if isinstance(on, Line):
-                columns["close"] = on.values(self._host.feed.place(bars.symbol))
+                columns["close"] = on._whole(self._host.feed.place(bars.symbol))
             return indicators.compute(info.name, columns, **chosen)
 
         return make_lines(timeline, compute, *(output.name for output in info.outputs))

@@ -205,9 +205,8 @@ async def start(
             chosen = TradeOptions(
                 strategy=strategy,
                 symbol=SYMBOL,
-                timeframe="1m",
                 parameters=parameters,
-                **{"capital": 10_000.0, "fee": 0.01, "warmup": 1_000, **options},
+                **{"timeframe": "1m", "capital": 10_000.0, "fee": 0.01, "warmup": 1_000, **options},
             )
             with Api(url) as api:
                 return trade(chosen, api, say=say, stop=stop)

@@ -82,6 +82,8 @@ class LiveHost:
             self._refuse(known, "it is for less than one lot")
         elif self.muted:
             self._refuse(known, self.muted)
+        elif terms.sibling is not None and terms.parent is None:
+            self._refuse(known, "the server links orders only as exits of one entry")
         else:
             self._outbox.append((known, terms))
         return known.order

@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from alphintra.cli.client import API, Api
 from alphintra.cli.errors import CommandFailed, Refused, Unreachable
 from alphintra.cli.live.desk import Desk
-from alphintra.cli.live.feed import Candle, LiveFeed, at_ns
+from alphintra.cli.live.feed import CANDLES_MAX, Candle, LiveFeed, at_ns
 from alphintra.cli.live.host import LiveHost, Say
 from alphintra.core.clock import NS_PER_SECOND
 from alphintra.engine.series import Quotes
@@ -103,7 +103,8 @@ class TradingSession:
         # A fill belongs behind the candle at which its order was given, whatever the clocks say.
         times = [max(self._host.given_at(one) + 1, at_ns(one["executed_at"])) for one in fills]
         told = 0
-        candles = self._read_candles(limit=self._warmup, start=self._start)
+        limit = self._warmup if self._start is None else CANDLES_MAX // 2
+        candles = self._read_candles(limit=limit, start=self._start)
         for candle in self._standing_at(candles):
             while told < len(fills) and times[told] <= candle.close_ns:
                 self._book(fills[told])
