@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from alphintra.sdk import Bars, StrategyRefused, resampled
+from alphintra.research.backtest import backtest
+from alphintra.sdk import Bar, Bars, Strategy, StrategyRefused, resampled
 from alphintra.sdk.resampling import duration_ns
 from alphintra.sdk.ticks import Ticks
 from alphintra.sdk.views import Position
@@ -75,3 +76,35 @@ def test_a_position_keeps_its_average_price() -> None:
     position.take(5, 80.0)
     assert position.is_flat
     assert position.average_price == 0.0
+
+
+class Curious(Strategy):
+    """Asks lines and series for everything that has a public name."""
+
+    def setup(self) -> None:
+        self.bars = self.data()
+        self.average = self.indicator("SMA", timeperiod=3)
+        self.seen = 0
+
+    def on_bar(self, bar: Bar) -> None:
+        self.seen += 1
+        for line in (self.average, self.bars.close):
+            assert {name for name in dir(line) if not name.startswith("_")} == {
+                "forget", "last", "name", "now", "outputs", "ready",
+            }  # fmt: skip
+            for back in (-1, -1000):
+                with pytest.raises(IndexError, match="future"):
+                    line[back]
+            with pytest.raises(IndexError, match="not negative"):
+                line.last(-1)
+            with pytest.raises(TypeError):
+                list(line)  # type: ignore[call-overload]
+            assert len(line.last(10**6)) == self.seen
+            assert np.isnan(line[self.seen])
+        assert {name for name in dir(self.bars) if not name.startswith("_")} == {
+            "close", "high", "low", "open", "ready", "volume",
+        }  # fmt: skip
+
+
+def test_no_public_name_and_no_index_reaches_the_future() -> None:
+    backtest(Curious, walk(count=50))

@@ -139,10 +139,10 @@ def trace_of(
     simulation, session = play(strategy, market, parameters, seed=seed, watch=watch or Watch())
     named = {}
     for number, line in enumerate(session.lines):
-        for place in line.timeline.symbols():
-            bars = line.timeline.bars(place)
+        for place in line._timeline.symbols():
+            bars = line._timeline.bars(place)
             name = f"the line {line.name} (number {number + 1}) of {market.symbols[place]}"
-            named[name] = (bars.close_ns, line.values(place))
+            named[name] = (bars.close_ns, line._whole(place))
     return Trace(orders=_orders_of(simulation.orders(), market), lines=named)
 
 

@@ -6,7 +6,7 @@ the product looks back only; for functions of your own `alphintra check` finds o
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -94,6 +94,8 @@ class Line:
     __slots__ = ("_compute", "_timeline", "_values", "name", "now", "outputs")
 
     now: float
+    #: It has no end to run to: `last(n)` gives values to go through.
+    __iter__: ClassVar[None] = None
 
     def __init__(self, timeline: Timeline, compute: Compute, output: str) -> None:
         self.name = output
@@ -108,34 +110,37 @@ class Line:
         now = self.now
         return now == now
 
-    @property
-    def timeline(self) -> Timeline:
-        """The bars that it goes with."""
-        return self._timeline
-
     def __getitem__(self, back: int) -> float:
         if back < 0:
             raise IndexError(f"{self.name}[{back}] would be in the future; [1] is one bar ago")
         symbol, at = self._timeline.at_hand()
-        return float(self.values(symbol)[at - back]) if at >= back else NAN
+        return float(self._whole(symbol)[at - back]) if at >= back else NAN
 
     def last(self, count: int) -> Floats:
-        """Return the newest `count` values, oldest first: a copy, shorter near the beginning."""
-        symbol, at = self._timeline.at_hand()
-        return self.values(symbol)[max(at + 1 - count, 0) : at + 1].copy()
+        """Return the newest `count` values, oldest first: a copy, shorter near the beginning.
 
-    def values(self, symbol: int) -> Floats:
-        """Return the values at all bars of a symbol, also those to come: for runs and checks."""
+        Raises:
+            IndexError: a negative count.
+        """
+        if count < 0:
+            raise IndexError(f"{self.name}.last({count}): a count is not negative")
+        symbol, at = self._timeline.at_hand()
+        return self._whole(symbol)[max(at + 1 - count, 0) : at + 1].copy()
+
+    # Beyond the present; for what runs and checks strategies, never for one.
+
+    def _whole(self, symbol: int) -> Floats:
+        """Return the values at all bars of a symbol, also those to come."""
         found = self._values.get(symbol)
         if found is None:
             self._fill(symbol)
             found = self._values[symbol]
         return found
 
-    def over_rows(self) -> Floats:
-        """Return the values that the rows of the history see, also those to come; for runs."""
+    def _whole_over_rows(self) -> Floats:
+        """Return the values that the rows of the history see, also those to come."""
         timeline = self._timeline
-        return timeline.over_rows({symbol: self.values(symbol) for symbol in timeline.symbols()})
+        return timeline.over_rows({symbol: self._whole(symbol) for symbol in timeline.symbols()})
 
     def forget(self) -> None:
         """Compute again: there are more bars."""
@@ -184,17 +189,17 @@ class LazyLine(Line):
 class Series:
     """The bars of a symbol and timeframe, shown up to now; each column is a `Line`."""
 
-    __slots__ = ("close", "high", "low", "open", "timeline", "volume")
+    __slots__ = ("_timeline", "close", "high", "low", "open", "volume")
 
     def __init__(self, timeline: Timeline) -> None:
-        self.timeline = timeline
+        self._timeline = timeline
         self.open, self.high, self.low, self.close, self.volume = (
             make_lines(timeline, _column_reader(name), name)[0] for name in PRICES
         )
 
     def __len__(self) -> int:
         """How many bars have closed."""
-        return self.timeline.at_hand()[1] + 1
+        return self._timeline.at_hand()[1] + 1
 
     @property
     def ready(self) -> bool:

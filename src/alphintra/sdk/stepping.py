@@ -70,7 +70,7 @@ class Stepper:
         ]
         self.calls = _rows_of(feed, kinds)
         self.set_lines = _eager(lines, names)
-        self._line_columns = [line.over_rows() for line in self.set_lines]
+        self._line_columns = [line._whole_over_rows() for line in self.set_lines]
         for line in self.set_lines:
             line.__class__ = Line  # its `now` is set from here on
         self._with_symbol = "symbol" in names and len(feed.symbols) > 1

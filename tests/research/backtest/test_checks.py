@@ -74,7 +74,7 @@ class ReadsTheLineToCome(Strategy):
         self.closes: Line = self.data().close
 
     def on_bar(self, bar: Bar) -> None:
-        values = self.closes.values(0)
+        values = self.closes._whole(0)
         row = self._host.feed.row
         if row + 1 < len(values) and values[row + 1] > bar.close:
             self.target_weight(1.0)
