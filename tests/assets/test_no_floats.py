@@ -24,6 +24,8 @@ ALLOWED = {
     ("trading/client.py", "", LITERAL): SECONDS,
     ("trading/client.py", "DeskServer.stop", LITERAL): SECONDS,
     ("trading/desk.py", "", LITERAL): "buckets of a histogram of seconds",
+    ("trading/journal_store.py", "", LITERAL): SECONDS,
+    ("trading/journal_store.py", "JournalWriter.run", LITERAL): SECONDS,
     ("trading/listening.py", "", LITERAL): SECONDS,
     ("trading/listening.py", "_draw_curves", DIVISION): SECONDS,
     ("trading/marks.py", "mark_of", DIVISION): DECIMALS,
