@@ -29,6 +29,9 @@ ALLOWED = {
     ("trading/listening.py", "", LITERAL): SECONDS,
     ("trading/listening.py", "_draw_curves", DIVISION): SECONDS,
     ("trading/marks.py", "mark_of", DIVISION): DECIMALS,
+    ("trading/parity.py", "_Comparison._latency", DIVISION): "nanoseconds as milliseconds, to show",
+    ("trading/parity.py", "_Comparison._latency", LITERAL): "nanoseconds as milliseconds, to show",
+    ("trading/parity_report.py", "Latency", FLOAT): "milliseconds, to show",
     ("trading/placing.py", "size", DIVISION): DECIMALS,
     ("trading/prices.py", "Prices.__init__", FLOAT): SECONDS,
     ("trading/prices.py", "Prices.age_s", FLOAT): "the age of a price in seconds",
@@ -39,6 +42,7 @@ ALLOWED = {
     ("trading/running.py", "DeskRunner.__init__", DIVISION): DECIMALS,
     ("trading/running.py", "DeskRunner._every", FLOAT): SECONDS,
     ("trading/running.py", "DeskRunner._watch_states", LITERAL): SECONDS,
+    ("trading/schemas.py", "LatencyView", FLOAT): "milliseconds, to show",
     ("trading/settlement.py", "required_cash", DIVISION): DECIMALS,
     ("trading/venue.py", "FeeSchedule.fee", DIVISION): DECIMALS,
 }
