@@ -9,7 +9,7 @@ are those of a `Tape`; what happens is told in `Portfolio.journal`.
 import struct
 from decimal import Decimal
 
-from alphintra.engine import NO_PRICE, Kind, Side
+from alphintra.engine import NO_PRICE, Kind, Lifetime, Side
 from alphintra.engine.portfolio import AccountTerms, Cause, RowKind, SymbolTerms
 from alphintra.engine.series import ActionKind
 from tests.engine.reference_book import Book, Ticket, exact
@@ -220,13 +220,16 @@ class Portfolio:
         opening = ticket.lots - closing
         if opening == 0:
             return closing, Cause.NONE
+        whole = ticket.lifetime == Lifetime.FOK
         if ticket.reduce_only:
-            return closing, Cause.NOTHING_TO_REDUCE
+            return 0 if whole else closing, Cause.NOTHING_TO_REDUCE
         shortable = self.account.allow_short and self.terms[ticket.symbol].shortable
         if not ticket.buys and not shortable:
-            return closing, Cause.SHORT_NOT_ALLOWED
+            return 0 if whole else closing, Cause.SHORT_NOT_ALLOWED
         first = ticket.filled == 0
         carried = self.carried(ticket, closing, opening, price, maker, first=first)
+        if carried < opening and whole:
+            return 0, Cause.BUYING_POWER
         if carried < opening and not self.account.shrink:
             carried = 0
         return closing + carried, Cause.BUYING_POWER

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphintra.engine import Kind, Side
-from alphintra.engine.portfolio import NO_ORDER, Cause, Simulation, Status, SymbolTerms
+from alphintra.engine.portfolio import NO_ORDER, Cause, Simulation, Status, SymbolTerms, What
 from alphintra.engine.series import Bars, Floats, Quotes, Series, Times
 from alphintra.research.result import (
     FILL,
@@ -109,7 +109,11 @@ def _orders(simulation: Simulation, terms: Sequence[SymbolTerms]) -> NDArray[np.
     orders["side"] = np.where(tickets["side"] == Side.BUY, 1, -1)
     orders["filled"] = tickets["filled_lots"] * lot
     sized = tickets["lots"] > 0
-    orders["quantity"] = np.where(sized, tickets["lots"] * lot, np.nan)
+    # What was asked for: the simulator takes off what the account could not carry.
+    asked = tickets["lots"].copy()
+    cut = _cut(simulation)
+    np.add.at(asked, cut["order"], cut["lots"])
+    orders["quantity"] = np.where(sized, asked * lot, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         orders["average_price"] = tickets["value"] / (orders["filled"] * multiplier)
     limited = np.isin(tickets["kind"], (Kind.LIMIT, Kind.STOP_LIMIT))
@@ -124,6 +128,13 @@ def _orders(simulation: Simulation, terms: Sequence[SymbolTerms]) -> NDArray[np.
     orders["created_ns"] = tickets["submitted_ns"]
     orders["closed_ns"] = np.where(orders["status"] == OrderState.OPEN, -1, tickets["ended_ns"])
     return orders
+
+
+def _cut(simulation: Simulation) -> NDArray[np.void]:
+    """Return the journal's rows that took something off an order for want of means."""
+    journal = simulation.journal()
+    causes = (Cause.BUYING_POWER, Cause.SHORT_NOT_ALLOWED, Cause.NOTHING_TO_REDUCE)
+    return journal[(journal["what"] == What.REDUCED) & np.isin(journal["cause"], causes)]
 
 
 def _trades(trips: NDArray[np.void], tickets: NDArray[np.void]) -> NDArray[np.void]:
@@ -176,6 +187,12 @@ def _warnings(outcome: Outcome) -> Iterator[Warning_]:
     for cause, count in rejected.items():
         reason = _REASONS.get(Cause(cause), Cause(cause).name.lower().replace("_", " "))
         yield Warning_(code="rejected_orders", message=f"{count} orders were rejected: {reason}")
+    cut = _cut(outcome.simulation)["cause"]
+    for cause, count in zip(*np.unique(cut, return_counts=True), strict=True):
+        yield Warning_(
+            code="orders_cut",
+            message=f"{count} orders were filled for less than was asked: {_REASONS[Cause(cause)]}",
+        )
     if outcome.too_small:
         yield Warning_(
             code="orders_too_small",

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from alphintra.engine import Kind
+from alphintra.engine import Kind, Lifetime
 from alphintra.engine.portfolio import (
     AccountTerms,
     BadTerms,
@@ -202,6 +202,31 @@ def test_an_order_that_may_not_be_cut_is_cancelled() -> None:
     run.finish()
     assert run.fills() == []
     assert run.told(What.CANCELED) == [(0, Cause.BUYING_POWER)]
+
+
+@states("A FOK order that cannot be carried whole is cancelled.")
+def test_an_order_for_all_or_nothing_is_not_cut() -> None:
+    run = Run(flat(100, 120, 120), cash=10_000.0)
+    run.step()
+    run.order("BUY", 90, lifetime=Lifetime.FOK)
+    run.step()
+    run.order("BUY", 80, lifetime=Lifetime.FOK)
+    run.finish()
+    assert run.told(What.CANCELED) == [(0, Cause.BUYING_POWER)]
+    assert run.fills() == [(1, "BUY", 80, 120)]
+
+
+@states(
+    "Of orders in several symbols at one moment, the symbol that comes first in the data is served "
+    "first."
+)
+def test_the_first_symbol_is_served_first() -> None:
+    run = Run(flat(100, 100, symbol="B"), flat(100, 100, symbol="A"), cash=10_000.0)
+    run.step()
+    run.order("BUY", 70, symbol=1)
+    run.order("BUY", 70, symbol=0)
+    run.finish()
+    assert run.fills() == [(1, "BUY", 70, 100), (0, "BUY", 30, 100)]
 
 
 @states("An order of which nothing can be carried is rejected when it comes.")

@@ -7,7 +7,7 @@ from math import floor, sqrt
 from typing import Any
 
 from alphintra.engine.compile import part
-from alphintra.engine.layout import Book
+from alphintra.engine.layout import Book, Lifetime
 from alphintra.engine.portfolio.records import Cause, Desk
 
 #: Rounding of sums must not cost a lot: a need that is larger by this share still fits.
@@ -202,22 +202,29 @@ def carried_lots(
 def permitted_lots(
     desk: Desk, number: int, side: int, lots: int, ticket: Any, price: float, is_maker: int
 ) -> tuple[int, int]:
-    """Return how much of an order the account may deal at `price`, and why not all of it."""
+    """Return how much of an order the account may deal at `price`, and why not all of it.
+
+    Of an order that fills whole or not at all that is all or nothing.
+    """
     symbol = desk.symbols[number]
     sign = 1 - 2 * side
     closing = min(lots, max(0, -sign * symbol["position"]))
     if closing == lots:
         return lots, Cause.NONE
+    whole = ticket["lifetime"] == Lifetime.FOK
+    part_of_it = 0 if whole else closing
     if ticket["reduce_only"]:
-        return closing, Cause.NOTHING_TO_REDUCE
+        return part_of_it, Cause.NOTHING_TO_REDUCE
     if sign < 0 and not (desk.head[0]["allow_short"] and symbol["shortable"]):
-        return closing, Cause.SHORT_NOT_ALLOWED
+        return part_of_it, Cause.SHORT_NOT_ALLOWED
     opening = lots - closing
     carried = carried_lots(
         desk, number, sign, closing, opening, price, is_maker, ticket["filled_lots"] == 0
     )
     if carried == opening:
         return lots, Cause.NONE
+    if whole:
+        return 0, Cause.BUYING_POWER
     if not desk.head[0]["shrink"]:
         carried = 0
     return closing + carried, Cause.BUYING_POWER
