@@ -134,7 +134,8 @@ def _cut(simulation: Simulation) -> NDArray[np.void]:
     """Return the journal's rows that took something off an order for want of means."""
     journal = simulation.journal()
     causes = (Cause.BUYING_POWER, Cause.SHORT_NOT_ALLOWED, Cause.NOTHING_TO_REDUCE)
-    return journal[(journal["what"] == What.REDUCED) & np.isin(journal["cause"], causes)]
+    is_cut = (journal["what"] == What.REDUCED) & np.isin(journal["cause"], causes)
+    return np.compress(is_cut, journal)
 
 
 def _trades(trips: NDArray[np.void], tickets: NDArray[np.void]) -> NDArray[np.void]:
