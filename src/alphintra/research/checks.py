@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from alphintra.engine.portfolio import RowKind
+from alphintra.engine.portfolio import NO_ORDER, RowKind, Simulation, What
 from alphintra.engine.series import Bars, Floats, Quotes, Series, Times
 from alphintra.research.backtest import Market, Watch, play, prepare, targets_of
 from alphintra.research.loading import AnyStrategy, Data, When, load_data, load_strategy
@@ -143,20 +143,35 @@ def trace_of(
             bars = line._timeline.bars(place)
             name = f"the line {line.name} (number {number + 1}) of {market.symbols[place]}"
             named[name] = (bars.close_ns, line._whole(place))
-    return Trace(orders=_orders_of(simulation.orders(), market), lines=named)
+    return Trace(orders=_orders_of(simulation, market), lines=named)
 
 
-def _orders_of(tickets: Any, market: Market) -> tuple[tuple[int, str], ...]:
+def _orders_of(simulation: Simulation, market: Market) -> tuple[tuple[int, str], ...]:
+    """Return when each order was given, and its terms as they were given.
+
+    What the simulator makes of an order later must not count, since it may come of prices behind
+    a cut: the side and size of a target weight, the size of an exit that its entry's fills tell,
+    and what is taken off an order that the account cannot carry.
+    """
     names = (
-        "symbol", "side", "kind", "lots", "weight", "limit_price_ticks", "stop_price_ticks",
-        "trail_ticks", "trail_bps", "lifetime", "expires_ns", "parent",
+        "kind", "weight", "limit_price_ticks", "stop_price_ticks", "trail_ticks", "trail_bps",
+        "lifetime", "expires_ns", "parent",
     )  # fmt: skip
+    tickets = simulation.orders()
+    journal = simulation.journal()
+    asked = tickets["lots"].copy()
+    taken_off = journal[(journal["what"] == What.REDUCED) & (journal["order"] != NO_ORDER)]
+    np.add.at(asked, taken_off["order"], taken_off["lots"])
     found = []
-    for ticket in tickets:
-        terms = ", ".join(f"{name} {ticket[name]}" for name in names[2:])
-        side = "buy" if ticket["side"] == 0 else "sell"
+    for ticket, lots in zip(tickets, asked.tolist(), strict=True):
+        terms = ", ".join(f"{name} {ticket[name]}" for name in names)
+        what = "an order"
+        if np.isnan(ticket["weight"]):
+            what = "buy" if ticket["side"] == 0 else "sell"
+            if ticket["parent"] == NO_ORDER:
+                terms = f"lots {lots}, {terms}"
         symbol = market.symbols[ticket["symbol"]]
-        found.append((int(ticket["submitted_ns"]), f"{side} {symbol} ({terms})"))
+        found.append((int(ticket["submitted_ns"]), f"{what} {symbol} ({terms})"))
     return tuple(found)
 
 

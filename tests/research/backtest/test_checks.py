@@ -128,7 +128,28 @@ def remembers_its_start(bars: Bars) -> Floats:
     return np.clip(total / 1000, -1, 1)
 
 
-@pytest.mark.parametrize("strategy", [honest, HonestClass, "sma_cross", "rsi_mean_reversion"])
+class AlwaysOnItsWay(Strategy):
+    """Wherever the data is cut, an order waits for the next bar, which tells its size."""
+
+    def setup(self) -> None:
+        self.count = 0
+
+    def on_bar(self, bar: Bar) -> None:
+        self.count += 1
+        match self.count % 4:
+            case 0:
+                self.target_weight(0.9)
+            case 1:
+                self.target_weight(-0.5)
+            case 2:
+                self.close()
+            case _:
+                self.bracket(1e6, stop_loss=bar.close * 0.97, take_profit=bar.close * 1.03)
+
+
+@pytest.mark.parametrize(
+    "strategy", [honest, HonestClass, AlwaysOnItsWay, "sma_cross", "rsi_mean_reversion"]
+)
 def test_an_honest_strategy_is_not_accused(strategy: AnyStrategy | str) -> None:
     assert [one for one in check(strategy, walk(count=2000)) if one.is_fault] == []
 
