@@ -2,7 +2,7 @@
 
     python benchmarks/depth.py [--events 1000000] [--runs 5] [--recording NAME]
 
-It replays the recordings of `ALPHINTRA_TEST_DATA` (else ../shared/data), repeated to the number of
+It replays the recordings of `ALPHINTRA_TEST_DATA`, repeated to the number of
 events: level changes and trades, as they come from the venue. "nobody" has no orders; "one quote a
 side" is the market maker that comes with the engine; "five a side, all replaced" cancels all its
 orders and sends ten others at each call, which makes 77,000 orders. Each calls its strategy every
@@ -15,15 +15,14 @@ ticks are ten times as fine: one quote a side 14 M/s, with latency 9.5 M/s.
 """
 
 import argparse
-import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import recordings
 
 from alphintra.engine import NO_PRICE, Side, compiled
 from alphintra.engine.depth import (
@@ -41,7 +40,7 @@ from alphintra.engine.depth.desk import best_ask, best_bid, cancel, quote
 from alphintra.engine.depth.series import nanoseconds
 from alphintra.engine.series import Trades
 
-DATA = Path(os.environ.get("ALPHINTRA_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = recordings.folder()
 #: Tick and lot of each recording.
 RECORDINGS = {
     "BTCUSDT-perp_binance_20240808": (0.1, 0.001),

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-NOT_BENCHMARKS = {"run", "harness", "__init__"}
+NOT_BENCHMARKS = {"run", "harness", "recordings", "__init__"}
 #: Only when named: they take many minutes, or install other engines.
 LONG = {"crash", "peers"}
 TIMEOUT_S = 900.0

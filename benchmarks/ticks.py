@@ -2,7 +2,7 @@
 
     python benchmarks/ticks.py [--events 1000000] [--runs 5]
 
-Real ticks of `ALPHINTRA_TEST_DATA` (else ../shared/data), repeated to the number of events. The
+Real ticks of `ALPHINTRA_TEST_DATA`, repeated to the number of events. The
 compiled run turns its position around every 1,000 events; the strategy in Python is called at every
 event, and sends a limit order every 1,000. Time is processor time; the tape is made beforehand.
 
@@ -11,22 +11,21 @@ event, and sends a limit order every 1,000. Time is processor time; the tape is 
 """
 
 import argparse
-import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import recordings
 
 from alphintra.engine.portfolio import Simulation
 from alphintra.engine.series import Quotes, Trades
 from alphintra.research.backtest import Market, prepare, run
 from alphintra.sdk import Quote, Strategy, Trade
 
-DATA = Path(os.environ.get("ALPHINTRA_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = recordings.folder()
 EVERY = 1_000
 CASH = 10_000_000.0
 
