@@ -43,7 +43,7 @@ CASES = [
         trades=35,
         final_capital=906829.1,
         max_drawdown=-0.476311,
-        orders="a1995de9068cd90f",
+        orders="cec4d79a24eaf1c4",
     ),
     Case(
         strategy="rsi_mean_reversion",
@@ -76,7 +76,7 @@ CASES = [
         trades=426,
         final_capital=593951198.81,
         max_drawdown=-0.368308,
-        orders="5f41df51d1303dcd",
+        orders="ff3829b62d4c05ef",
     ),
 ]
 
