@@ -6,6 +6,7 @@ the process's `Services` from its job context, and the correlation id of whoever
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from copy import deepcopy
 from typing import Any, cast
 
 import psycopg
@@ -47,7 +48,9 @@ def create_jobs(conninfo: str, blueprints: Mapping[str, Blueprint]) -> App:
         )
     )
     for namespace, blueprint in blueprints.items():
-        app.add_tasks_from(blueprint, namespace=namespace)
+        # A copy, because adding renames the tasks where they are: a second queue in the process
+        # would know them by a doubled name.
+        app.add_tasks_from(deepcopy(blueprint), namespace=namespace)
     return app
 
 
