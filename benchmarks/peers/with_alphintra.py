@@ -73,7 +73,8 @@ def one() -> int:
 
 def sweep() -> int:
     sets = [{"fast": fast, "slow": slow} for fast, slow in SWEEP]
-    return sum(metrics["fills"] for metrics in evaluate(sma_cross, prepared, sets))
+    figures = evaluate(sma_cross, prepared.series, sets, cash=CASH, costs=FEE)
+    return sum(one["total_fills"] for one in figures)
 
 
 report(one if mode.startswith("one") else sweep, runs)
