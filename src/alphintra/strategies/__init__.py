@@ -1,0 +1,1 @@
+"""Strategies people make and run: versions, blocks, code, templates, deployments, signals."""
