@@ -37,6 +37,9 @@ _TRADING: Final = frozenset(
         Permission.DATASETS_WRITE,
         Permission.RESEARCH_READ,
         Permission.RESEARCH_WRITE,
+        Permission.STRATEGIES_READ,
+        Permission.STRATEGIES_WRITE,
+        Permission.STRATEGIES_DEPLOY,
     }
 )
 _STAFF: Final = frozenset({Permission.USERS_READ, Permission.PLATFORM_READ})

@@ -5,7 +5,6 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -21,6 +20,7 @@ from alphintra.research.gaps import MISSING_BARS, gaps_in
 from alphintra.research.result import DatasetReference, Warning_, iso
 from alphintra.sdk import Strategy, StrategyNotFound, StrategyRefused, Vectorised
 from alphintra.sdk.resampling import duration_text
+from alphintra.sdk.source import line_in, only_strategy, source_of
 
 #: A strategy class, a strategy with its parameters chosen, or a vectorised function.
 AnyStrategy = type[Strategy] | Strategy | Vectorised
@@ -80,7 +80,7 @@ def load_strategy(reference: AnyStrategy | str | Path) -> AnyStrategy:
             f"there is no strategy {reference}; it is neither a file nor one of the library: "
             f"{', '.join(library())}"
         )
-    return _choose(_import(path), path, name)
+    return only_strategy(_import(path), where=str(path), name=name)
 
 
 @cache
@@ -107,6 +107,8 @@ def strategy_name(strategy: AnyStrategy) -> str:
 
 def strategy_sha256(strategy: AnyStrategy) -> str:
     """Return a hash of the source of a strategy: of its whole file, where there is one."""
+    if (text := source_of(strategy)) is not None:
+        return hashlib.sha256(text.encode()).hexdigest()
     owner: object = strategy
     if isinstance(strategy, Vectorised):
         owner = strategy.function
@@ -313,58 +315,8 @@ def _import(path: Path) -> ModuleType:
         raise
     except Exception as error:
         del sys.modules[name]
-        line = _line_in(error, path)
+        line = line_in(error, str(path))
         raise StrategyRefused(
             f"{path}, line {line}: {type(error).__name__}: {error}", file=str(path), line=line
         ) from error
     return module
-
-
-def _choose(module: ModuleType, path: Path, name: str) -> type[Strategy] | Vectorised:
-    found: dict[str, type[Strategy] | Vectorised] = {}
-    for key, value in vars(module).items():
-        own_class = (
-            isinstance(value, type)
-            and issubclass(value, Strategy)
-            and value.__module__ == module.__name__
-        )
-        if own_class or (
-            isinstance(value, Vectorised) and value.function.__module__ == module.__name__
-        ):
-            found[key] = value
-    if name:
-        if name not in found:
-            raise StrategyNotFound(f"{path} has no strategy {name}; it has: {_listed(found)}")
-        return found[name]
-    bases = {
-        base for value in found.values() if isinstance(value, type) for base in value.__mro__[1:]
-    }
-    leaves = {
-        key: value
-        for key, value in found.items()
-        if not isinstance(value, type) or value not in bases
-    }
-    if not leaves:
-        raise StrategyNotFound(
-            f"{path} defines no strategy: neither a subclass of alphintra.sdk.Strategy nor a "
-            "function with @vectorised"
-        )
-    if len(leaves) > 1:
-        raise StrategyNotFound(
-            f"{path} defines several strategies: {_listed(leaves)}; name one of them as "
-            f"{path}:{next(iter(leaves))}"
-        )
-    return next(iter(leaves.values()))
-
-
-def _listed(found: Iterable[str]) -> str:
-    return ", ".join(found) or "none"
-
-
-def _line_in(error: BaseException, path: Path) -> int | None:
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename) == path
-    ]
-    return lines[-1] if lines else None
