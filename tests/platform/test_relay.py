@@ -20,7 +20,7 @@ from alphintra.platform import bus as bus_module
 from alphintra.platform import outbox
 from alphintra.platform.bus import STREAM, Bus
 from alphintra.platform.consumers import TRIES_MAX, Consumer, run_consumer
-from alphintra.platform.database import Database
+from alphintra.platform.database import Database, DatabaseUnavailable
 from alphintra.platform.events import Event, ReceivedEvent, Topic, decode_batch
 from alphintra.platform.relay import Relay
 
@@ -338,3 +338,52 @@ async def test_effect_and_inbox_are_one_transaction(database: Database, bus: Bus
     async with database.reading() as session:
         parked = await session.scalars(text("SELECT body FROM platform.dead_letters"))
         assert not [body for body in parked if str(one.id) in body]
+
+
+async def test_lanes_keep_the_order_of_each_key(database: Database, bus: Bus) -> None:
+    """One key that has to wait holds up nobody else, and nothing overtakes within a key."""
+    slow, quick = uuid4().hex, uuid4().hex
+    handled, order, all_quick = Handled(), list[tuple[str, int]](), asyncio.Event()
+
+    async def handle(_: AsyncSession, received: ReceivedEvent) -> None:
+        key, number = received.partitionkey, number_of(received)
+        if key not in {slow, quick}:
+            return
+        if key == slow and number == 0:
+            await all_quick.wait()
+        order.append((key, number))
+        handled.add(number)
+        if [one for one in order if one[0] == quick] == [(quick, one) for one in range(5)]:
+            all_quick.set()
+
+    consumer = Consumer(name=f"lanes-{uuid4().hex}", topics=(TOPIC,), handle=handle, lanes=3)
+    mixed = [event(number, key=key) for number in range(5) for key in (slow, quick)]
+    await publish(bus, *mixed, mixed[0])
+    async with consuming(consumer, database, bus):
+        await handled.until(10)
+    assert [number for key, number in order if key == slow] == list(range(5))
+    assert order[:5] == [(quick, number) for number in range(5)]
+
+
+async def test_lanes_park_poison_and_deliver_again_what_was_not_handled(
+    database: Database, bus: Bus
+) -> None:
+    key, handled, tries = uuid4().hex, Handled(), list[int]()
+
+    async def handle(_: AsyncSession, received: ReceivedEvent) -> None:
+        if received.partitionkey != key:
+            return
+        number = number_of(received)
+        tries.append(number)
+        if number == 1:
+            raise ValueError("poison")
+        if number == 2 and tries.count(2) == 1:
+            raise DatabaseUnavailable("away for a moment")
+        handled.add(number)
+
+    consumer = Consumer(name=f"lanes-{uuid4().hex}", topics=(TOPIC,), handle=handle, lanes=3)
+    await publish(bus, *(event(number, key=key) for number in range(4)))
+    async with consuming(consumer, database, bus):
+        await handled.until(3)
+    assert handled.numbers == [0, 2, 3]
+    assert tries.count(1) == TRIES_MAX

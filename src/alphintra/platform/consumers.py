@@ -6,7 +6,8 @@ behind it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -66,11 +67,15 @@ class DeadLetter(Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer:
-    """A named reader of topics. The name is the identity of its position and of its inbox."""
+    """A named reader of topics. The name is the identity of its position and of its inbox.
+
+    With several `lanes` so many events are handled at a time; those of one key stay in order.
+    """
 
     name: str
     topics: tuple[Topic, ...]
     handle: EventHandler
+    lanes: int = 1
 
 
 async def run_consumer(
@@ -85,22 +90,60 @@ async def run_consumer(
                     messages = await subscription.fetch(FETCH_MESSAGES, timeout=FETCH_WAIT_S)
                 except (TimeoutError, nats.errors.TimeoutError):
                     continue
-                for message in messages:
-                    await _handle_message(consumer, database, message)
-                    await message.ack()
+                await _handle_messages(consumer, database, messages)
         except (BusUnavailable, Unavailable, nats.errors.Error, OSError) as error:
             log.warning("consumer_interrupted", consumer=consumer.name, error=str(error))
             await asyncio.sleep(RETRY_S)
 
 
-async def _handle_message(consumer: Consumer, database: Database, message: Msg) -> None:
+async def _handle_messages(consumer: Consumer, database: Database, messages: Sequence[Msg]) -> None:
+    """Handle what was fetched; what cannot be handled now is asked for again at once."""
     try:
-        events = decode_batch(message.data)
+        if consumer.lanes == 1:
+            for message in messages:
+                for event in await _read(consumer, database, message):
+                    await _handle_event(consumer, database, message.subject, event)
+                await message.ack()
+        else:
+            await _handle_in_lanes(consumer, database, messages)
+    except (Unavailable, OSError, nats.errors.Error):
+        with suppress(nats.errors.Error, OSError):
+            for message in messages:
+                if not message.is_acked:
+                    await message.nak()
+        raise
+
+
+async def _handle_in_lanes(consumer: Consumer, database: Database, messages: Sequence[Msg]) -> None:
+    by_key: dict[str, list[tuple[str, ReceivedEvent]]] = {}
+    for message in messages:
+        for event in await _read(consumer, database, message):
+            by_key.setdefault(event.partitionkey, []).append((message.subject, event))
+    free = asyncio.Semaphore(consumer.lanes)
+
+    async def handle_key(events: Sequence[tuple[str, ReceivedEvent]]) -> None:
+        async with free:
+            for topic, event in events:
+                await _handle_event(consumer, database, topic, event)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for events in by_key.values():
+                tasks.create_task(handle_key(events))
+    except ExceptionGroup as group:
+        # Who is away is away for all; one of them speaks for the others.
+        raise group.exceptions[0] from group
+    for message in messages:
+        await message.ack()
+
+
+async def _read(consumer: Consumer, database: Database, message: Msg) -> list[ReceivedEvent]:
+    """Return the events of a message; none of one that is not readable, which is parked."""
+    try:
+        return decode_batch(message.data)
     except msgspec.DecodeError as error:
         await _park(consumer, database, message.subject, message.data, error)
-        return
-    for event in events:
-        await _handle_event(consumer, database, message.subject, event)
+        return []
 
 
 async def _handle_event(

@@ -13,20 +13,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra import assets, market
 from alphintra.core.clock import NS_PER_SECOND, now
-from alphintra.core.errors import Unavailable
+from alphintra.core.errors import Problem, Unavailable
 from alphintra.core.ids import UserId
+from alphintra.platform import outbox
 from alphintra.platform.consumers import Consumer, run_consumer
 from alphintra.platform.events import ReceivedEvent, Topic
 from alphintra.platform.services import Services
 from alphintra.trading import facade, signals, views
 from alphintra.trading.book import account_id_of
 from alphintra.trading.client import DeskClient
-from alphintra.trading.commands import OpenAccount, PlaceOrder, Refused, Unknown
+from alphintra.trading.commands import CancelOrder, OpenAccount, PlaceOrder, Refused, Unknown
 from alphintra.trading.curve import record_curve
 from alphintra.trading.errors import OrderOutcomeUnknown
+from alphintra.trading.signals import Outcome
 
-#: A signal that waited longer than this is about another market.
-SIGNAL_AGE_MAX_S = 300
+#: Signals of different keys that are traded at a time.
+SIGNAL_LANES = 6
 CURVE_INTERVAL_S = 60.0
 
 log = structlog.get_logger(__name__)
@@ -61,26 +63,68 @@ class Listener:
         await self._place(facade.order_of(event))
 
     async def on_signal(self, session: AsyncSession, event: ReceivedEvent) -> None:
-        """Size a signal by the account and place its order."""
+        """Trade a signal, and tell what became of it."""
+        if event.type != signals.STRATEGY_SIGNAL:
+            return  # outcomes are told on the same topic
         signal = signals.read_signal(event)
-        age_s = (now(self._services.clock) - signal.generated_at).total_seconds()
-        if age_s > SIGNAL_AGE_MAX_S:
-            signals.SIGNALS.labels("too_old").inc()
-            return
+        correlation_id = event.correlationid or ""
+        try:
+            outcome = await self._trade(session, signal, correlation_id)
+        except Unavailable:
+            raise
+        except Problem as problem:
+            outcome = self._refused(signal, problem.code, problem.detail)
+        except ValueError as error:
+            outcome = self._refused(signal, "signal_invalid", str(error))
+        signals.SIGNALS.labels(outcome.outcome.lower()).inc()
+        at_ns = self._services.clock.now_ns()
+        await outbox.add(session, signals.outcome_event(outcome, event, at_ns))
+
+    async def _trade(
+        self, session: AsyncSession, signal: signals.SignalData, correlation_id: str
+    ) -> signals.SignalOutcomeData:
+        at = now(self._services.clock)
+        if signals.is_too_old(signal, at):
+            return signals.decided(signal, Outcome.TOO_OLD, at)
+        cancels = signals.cancels_of(signal, correlation_id)
+        for one in cancels:
+            await self._cancel(one)
+        if signal.action == "HOLD":
+            outcome = Outcome.CANCELED if cancels else Outcome.NOTHING_TO_DO
+            return signals.decided(signal, outcome, at)
+        order = await self._sized(session, signal, correlation_id)
+        if order is None:
+            return signals.decided(signal, Outcome.NOTHING_TO_DO, at)
+        return signals.outcome_of(signal, await self._desk.submit(order), at)
+
+    async def _sized(
+        self, session: AsyncSession, signal: signals.SignalData, correlation_id: str
+    ) -> PlaceOrder | None:
+        if "order" in signal.parameters:
+            return signals.given_order(signal, correlation_id)
         instrument = await market.load_instrument(session, signal.symbol)
         account_id = account_id_of(UserId(signal.user_id))
         held = await views.positions(session, UserId(signal.user_id), {}, symbol=signal.symbol)
         cash = {one.asset: one.available for one in await assets.balances(session, account_id)}
-        order = signals.order_of(
+        return signals.sized_order(
             signal,
+            correlation_id,
             position=Decimal(held[0]["quantity"]) if held else Decimal(0),
             cash_available=cash.get(instrument.quote, Decimal(0)),
             lot_size=instrument.lot_size,
         )
-        if order is None:
-            signals.SIGNALS.labels("nothing_to_do").inc()
-            return
-        signals.note_outcome(signal, await self._desk.submit(order))
+
+    async def _cancel(self, command: CancelOrder) -> None:
+        """Take an order back; one that is not open any more has had its end."""
+        answer = await self._desk.submit(command)
+        if isinstance(answer, Unknown):
+            raise OrderOutcomeUnknown(answer.detail)
+
+    def _refused(
+        self, signal: signals.SignalData, code: str, detail: str
+    ) -> signals.SignalOutcomeData:
+        at = now(self._services.clock)
+        return signals.decided(signal, Outcome.REFUSED, at, code=code, detail=detail)
 
     async def _place(self, order: PlaceOrder) -> None:
         answer = await self._desk.submit(order)
@@ -98,7 +142,10 @@ async def run_signals(services: Services, stop: asyncio.Event) -> None:
             name="trading_accounts", topics=(Topic.USER_EVENTS,), handle=listener.on_user_event
         ),
         Consumer(
-            name="trading_signals", topics=(Topic.STRATEGY_SIGNALS,), handle=listener.on_signal
+            name="trading_signals",
+            topics=(Topic.STRATEGY_SIGNALS,),
+            handle=listener.on_signal,
+            lanes=SIGNAL_LANES,
         ),
         Consumer(
             name="trading_requests",

@@ -1,32 +1,37 @@
 """Signals become orders: sized, risk-checked, and remembered by the order they caused."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
-import structlog
 from prometheus_client import Counter
 
 from alphintra.core import money
-from alphintra.core.ids import OrderId, SignalId, StrategyId, UserId, derived_id
+from alphintra.core.ids import EventId, OrderId, SignalId, StrategyId, UserId, derived_id
 from alphintra.core.orders import OrderType, Side, TimeInForce
-from alphintra.platform.events import ReceivedEvent
-from alphintra.trading.commands import Done, PlaceOrder, Refused, Terms, Unknown
+from alphintra.platform.events import Event, ReceivedEvent, Topic
+from alphintra.trading.commands import Answer, CancelOrder, Done, PlaceOrder, Refused, Terms
 from alphintra.trading.errors import OrderOutcomeUnknown
 
 STRATEGY_SIGNAL = "strategy_signal.v1"
+SIGNAL_OUTCOME = "signal_outcome.v1"
 #: How much of the buying power a signal with confidence 1 uses, unless its parameters say.
 FRACTION = Decimal("0.1")
+#: A signal that waited longer than this is about another market, unless it says how long it holds.
+VALID_FOR: Final = timedelta(seconds=300)
+#: Orders that one signal may take back.
+CANCELS_MAX: Final = 500
 
 SIGNALS = Counter("alphintra_signals_total", "Strategy signals by outcome", ["outcome"])
-log = structlog.get_logger(__name__)
 
 
 class SignalData(msgspec.Struct, frozen=True, kw_only=True):
     """`strategy_signal.v1`. `parameters` may hold `quantity` (units) or `fraction` (of the
-    cash).
+    cash); or `order`, with the terms of `POST /orders`; or `cancel` and `cancel_orders`, the
+    signals and orders to take back; and `valid_until`, after which it is not traded.
     """
 
     signal_id: UUID
@@ -39,6 +44,29 @@ class SignalData(msgspec.Struct, frozen=True, kw_only=True):
     generated_at: datetime
 
 
+class Outcome(StrEnum):
+    """What became of a signal."""
+
+    ORDERED = "ORDERED"
+    CANCELED = "CANCELED"  #: what it wanted taken back was looked at, whether still open or not
+    REFUSED = "REFUSED"  #: malformed, or against a risk limit
+    NOTHING_TO_DO = "NOTHING_TO_DO"
+    TOO_OLD = "TOO_OLD"
+
+
+class SignalOutcomeData(msgspec.Struct, frozen=True, kw_only=True):
+    """`signal_outcome.v1`: what became of a signal. A refused one may leave a rejected order."""
+
+    signal_id: UUID
+    strategy_id: UUID | None
+    user_id: UUID
+    outcome: Outcome
+    order_id: UUID | None
+    code: str | None
+    detail: str | None
+    decided_at: datetime
+
+
 def read_signal(event: ReceivedEvent) -> SignalData:
     """Return the signal that an event carries.
 
@@ -46,6 +74,54 @@ def read_signal(event: ReceivedEvent) -> SignalData:
         msgspec.ValidationError: it carries something else; it belongs in the dead letters.
     """
     return msgspec.json.decode(event.data, type=SignalData)
+
+
+def is_too_old(signal: SignalData, at: datetime) -> bool:
+    """Whether the market it was about is gone.
+
+    Raises:
+        ValueError: `valid_until` is no time with a zone.
+    """
+    given = signal.parameters.get("valid_until")
+    if given is None:
+        return at - signal.generated_at > VALID_FOR
+    try:
+        until = msgspec.convert(given, datetime)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"valid_until is no time: {given!r}") from error
+    if until.tzinfo is None:
+        raise ValueError(f"valid_until has no time zone: {given!r}")
+    return at > until
+
+
+def order_id_of(user_id: UUID, signal_id: UUID) -> OrderId:
+    """Return the id of the order that a signal causes; delivered again, it is the same order."""
+    return OrderId(derived_id("signal-order", user_id, signal_id))
+
+
+def cancels_of(signal: SignalData, correlation_id: str) -> list[CancelOrder]:
+    """Return what a signal wants taken back.
+
+    Raises:
+        ValueError: its parameters name something else than signals and orders.
+    """
+    try:
+        signals = msgspec.convert(signal.parameters.get("cancel", []), list[UUID])
+        orders = msgspec.convert(signal.parameters.get("cancel_orders", []), list[UUID])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"cancel and cancel_orders are lists of ids: {error}") from error
+    wanted = [*(order_id_of(signal.user_id, one) for one in signals), *map(OrderId, orders)]
+    if len(wanted) > CANCELS_MAX:
+        raise ValueError(f"a signal takes back {CANCELS_MAX} orders at most, not {len(wanted)}")
+    return [
+        CancelOrder(
+            user_id=UserId(signal.user_id),
+            actor=f"signal:{signal.signal_id}",
+            correlation_id=correlation_id,
+            order_id=order_id,
+        )
+        for order_id in dict.fromkeys(wanted)
+    ]
 
 
 def parameter(signal: SignalData, name: str) -> Decimal | None:
@@ -66,10 +142,42 @@ def parameter(signal: SignalData, name: str) -> Decimal | None:
     return value
 
 
-def order_of(
-    signal: SignalData, *, position: Decimal, cash_available: Decimal, lot_size: Decimal
+def given_order(signal: SignalData, correlation_id: str) -> PlaceOrder:
+    """Return the order of `parameters["order"]`, which has the terms of `POST /orders`.
+
+    Raises:
+        ValueError: they are not such terms.
+    """
+    try:
+        given = msgspec.convert(signal.parameters["order"], dict[str, Any])
+        terms = msgspec.convert(
+            {
+                **given,
+                "symbol": signal.symbol,
+                "side": signal.action,
+                "strategy_id": signal.strategy_id,
+            },
+            _GivenTerms,
+        )
+    except msgspec.ValidationError as error:
+        raise ValueError(f"order: {error}") from error
+    plain = msgspec.convert(terms, Terms, from_attributes=True)
+    return _placing(signal, plain, correlation_id, terms.client_order_id)
+
+
+class _GivenTerms(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    client_order_id: str | None = None
+
+
+def sized_order(
+    signal: SignalData,
+    correlation_id: str,
+    *,
+    position: Decimal,
+    cash_available: Decimal,
+    lot_size: Decimal,
 ) -> PlaceOrder | None:
-    """Return the order that a signal asks for, or `None` where there is nothing to do.
+    """Return the order at the market that a signal asks for, or `None` where it asks for nothing.
 
     A BUY spends `quantity` units, or `fraction` (default 10 %) of the free cash, scaled by the
     confidence. A SELL sells `quantity` units, or the whole position; it never goes short by itself.
@@ -77,7 +185,7 @@ def order_of(
     Raises:
         ValueError: the signal's parameters are not usable.
     """
-    if signal.action == "HOLD" or signal.confidence <= 0:
+    if signal.confidence <= 0:
         return None
     quantity = parameter(signal, "quantity")
     notional: Decimal | None = None
@@ -90,36 +198,87 @@ def order_of(
         quantity = position
     if (quantity is None or quantity <= 0) and (notional is None or notional <= 0):
         return None
+    terms = Terms(
+        symbol=signal.symbol,
+        side=Side(signal.action),
+        type=OrderType.MARKET,
+        quantity=quantity,
+        notional=notional,
+        time_in_force=TimeInForce.GTC,
+        strategy_id=None if signal.strategy_id is None else StrategyId(signal.strategy_id),
+    )
+    return _placing(signal, terms, correlation_id)
+
+
+def _placing(
+    signal: SignalData, terms: Terms, correlation_id: str, name: str | None = None
+) -> PlaceOrder:
     return PlaceOrder(
         user_id=UserId(signal.user_id),
         actor=f"signal:{signal.signal_id}",
-        # Both follow from the signal: delivered again, it is the same order.
-        order_id=OrderId(derived_id("signal-order", signal.user_id, signal.signal_id)),
-        client_order_id=f"signal-{signal.signal_id}",
+        correlation_id=correlation_id,
+        order_id=order_id_of(signal.user_id, signal.signal_id),
+        client_order_id=name or f"signal-{signal.signal_id}",
         signal_id=SignalId(signal.signal_id),
-        terms=Terms(
-            symbol=signal.symbol,
-            side=Side(signal.action),
-            type=OrderType.MARKET,
-            quantity=quantity,
-            notional=notional,
-            time_in_force=TimeInForce.GTC,
-            strategy_id=None if signal.strategy_id is None else StrategyId(signal.strategy_id),
-        ),
+        terms=terms,
     )
 
 
-def note_outcome(signal: SignalData, answer: Done | Refused | Unknown) -> None:
-    """Count what became of a signal.
+def outcome_of(signal: SignalData, answer: Answer, at: datetime) -> SignalOutcomeData:
+    """Return what became of a signal whose order the desk has answered.
 
     Raises:
         OrderOutcomeUnknown: the desk did not answer; the event is delivered again.
     """
     match answer:
         case Done():
-            SIGNALS.labels("ordered").inc()
-        case Refused(code=code, detail=detail):
-            SIGNALS.labels("refused").inc()
-            log.info("signal_refused", signal_id=str(signal.signal_id), code=code, detail=detail)
-        case Unknown(detail=detail):
-            raise OrderOutcomeUnknown(detail)
+            order_id = order_id_of(signal.user_id, signal.signal_id)
+            return decided(signal, Outcome.ORDERED, at, order_id=order_id)
+        case Refused(code=code, detail=detail, extra=extra):
+            rejected = extra.get("order_id")
+            return decided(
+                signal,
+                Outcome.REFUSED,
+                at,
+                order_id=None if rejected is None else msgspec.json.decode(rejected, type=UUID),
+                code=code,
+                detail=detail,
+            )
+        case _:
+            raise OrderOutcomeUnknown(answer.detail)
+
+
+def decided(
+    signal: SignalData,
+    outcome: Outcome,
+    at: datetime,
+    *,
+    order_id: UUID | None = None,
+    code: str | None = None,
+    detail: str | None = None,
+) -> SignalOutcomeData:
+    """Return an outcome, for `outcome_event`."""
+    return SignalOutcomeData(
+        signal_id=signal.signal_id,
+        strategy_id=signal.strategy_id,
+        user_id=signal.user_id,
+        outcome=outcome,
+        order_id=order_id,
+        code=code,
+        detail=detail,
+        decided_at=at,
+    )
+
+
+def outcome_event(outcome: SignalOutcomeData, cause: ReceivedEvent, at_ns: int) -> Event:
+    """Return the event that tells of an outcome."""
+    return Event(
+        id=EventId(derived_id("signal-outcome", cause.id)),
+        topic=Topic.STRATEGY_SIGNALS,
+        type=SIGNAL_OUTCOME,
+        key=cause.partitionkey,
+        occurred_at_ns=at_ns,
+        data=outcome,
+        correlation_id=cause.correlationid,
+        causation_id=str(cause.id),
+    )
