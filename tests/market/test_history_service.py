@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 
 from alphintra.core.errors import Problem
 from alphintra.core.ids import UserId
+from alphintra.core.market_data import Quote, Trade
 from alphintra.market import (
     consumers,
     history_result,
@@ -24,6 +26,7 @@ from alphintra.market import (
 )
 from alphintra.market.history_client import get_historical_data
 from alphintra.market.history_wire import health_wire, history_wire, internal_token
+from alphintra.market.pipeline import FeedPipeline
 from alphintra.platform.consumers import run_consumer
 from alphintra.platform.relay import Relay
 from alphintra.platform.services import Services
@@ -87,6 +90,49 @@ async def test_candles_are_streamed_with_all_their_values(serving: Services) -> 
     assert len(batches) == 4
     assert candles[0].open == "118.56"
     assert candles == sorted(candles, key=lambda candle: candle.starts_at_ns)
+
+
+async def test_ticks_are_streamed_as_they_were_told(serving: Services) -> None:
+    pipeline = FeedPipeline(serving, "test")
+    begin_ns = 1_767_225_600_000_000_000
+    quotes = [
+        Quote(begin_ns + second * 10**9, Decimal("100.01"), Decimal("100.02"), Decimal(5), None)
+        for second in range(1_500)
+    ]
+    prints = [Trade(begin_ns + 10**9 + 1_000, Decimal("100.02"), Decimal("0.5"), "BUY")]
+    await pipeline.ingest("BTC-USD", sorted([*quotes, *prints], key=lambda tick: tick.ts_ns))
+    await pipeline.finish()
+    kinds = history_wire().messages.StreamTicksRequest.Kind
+    told = await ticks(serving, kind=kinds.QUOTES)
+    assert [tick.at_ns for tick in told] == [quote.ts_ns for quote in quotes]
+    assert (told[0].bid, told[0].ask, told[0].bid_size, told[0].ask_size) == (
+        "100.01",
+        "100.02",
+        "5",
+        "",
+    )
+    assert (told[0].source, told[0].price) == ("test", "")
+    (trade,) = await ticks(serving, kind=kinds.TRADES)
+    assert (trade.price, trade.size, trade.side) == ("100.02", "0.5", "BUY")
+    some = await ticks(
+        serving, kind=kinds.QUOTES, start_ns=begin_ns + 10**9, end_ns=begin_ns + 3 * 10**9
+    )
+    assert [tick.at_ns for tick in some] == [begin_ns + 10**9, begin_ns + 2 * 10**9]
+
+
+async def ticks(serving: Services, **fields: Any) -> list[Any]:
+    wire = history_wire()
+    token = internal_token(serving.settings)
+    async with channel(serving) as open_channel:
+        stub = wire.services.HistoricalDataServiceStub(open_channel)
+        return [
+            tick
+            async for batch in stub.StreamTicks(
+                wire.messages.StreamTicksRequest(symbol="BTC-USD", **fields),
+                metadata=(("authorization", f"Bearer {token}"),),
+            )
+            for tick in batch.ticks
+        ]
 
 
 async def call(serving: Services, **fields: Any) -> Any:

@@ -79,6 +79,7 @@ READING = [
     "/market-data/instruments/AAPL",
     "/market-data/candles?symbol=AAPL",
     "/market-data/quotes/AAPL",
+    "/market-data/quotes?symbol=AAPL",
     "/market-data/trades?symbol=AAPL",
     "/market-data/sources",
 ]
@@ -258,6 +259,13 @@ async def test_a_quote_says_how_it_is_known(client: httpx.AsyncClient, services:
     assert rest["next"] is None
     backwards = await get(client, "trades", symbol="ETH-USD", order="desc")
     assert [one["size"] for one in backwards["items"]] == ["0.7", "0.5", "0.5"]
+    (quoted,) = (await get(client, "quotes", symbol="ETH-USD"))["items"]
+    assert (quoted["bid"], quoted["ask"], quoted["source"]) == ("3000.1", "3000.2", "test")
+    assert (quoted["bid_size"], quoted["ask_size"]) == ("1", None)
+    assert await get(client, "quotes", symbol="ETH-USD", end=quoted["at"]) == {
+        "items": [],
+        "next": None,
+    }
 
 
 async def test_instruments_are_listed_searched_made_and_changed(client: httpx.AsyncClient) -> None:

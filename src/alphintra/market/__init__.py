@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from alphintra.market.schemas import SourceView
     from alphintra.market.seed import seed_demo, seed_instruments
     from alphintra.market.service import MarketService
+    from alphintra.market.session_times import session_times
     from alphintra.market.sessions import TradingSession, is_open, next_close, sessions_between
 
 _HOMES: Final = {
@@ -64,6 +65,7 @@ _HOMES: Final = {
     "schemas": ("SourceView",),
     "seed": ("seed_demo", "seed_instruments"),
     "service": ("MarketService",),
+    "session_times": ("session_times",),
     "sessions": ("TradingSession", "is_open", "next_close", "sessions_between"),
 }
 _HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
@@ -115,6 +117,7 @@ __all__ = [
     "seed_datasets",
     "seed_demo",
     "seed_instruments",
+    "session_times",
     "sessions_between",
     "stored_ticks",
 ]

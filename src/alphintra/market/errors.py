@@ -27,6 +27,12 @@ class InvalidTimeRange(BadRequest):
     code = "invalid_time_range"
 
 
+class UnknownCalendar(BadRequest):
+    """There is no such calendar of sessions. Take ALWAYS, or an exchange's code such as XNYS."""
+
+    code = "unknown_calendar"
+
+
 class NoQuoteYet(NotFound):
     """Nothing has been heard of this instrument's price. Start a feed or import data for it."""
 

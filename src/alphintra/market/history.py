@@ -74,18 +74,19 @@ async def candles(
     return Found([_candle(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
 
-async def trades(
+async def ticks(
     session: AsyncSession,
     symbol: str,
+    kind: Literal["Q", "T"],
     span: Span,
     *,
     limit: int,
     newest_first: bool = False,
     after: tuple[datetime, str, int] | None = None,
 ) -> Found[TickRow]:
-    """Return up to `limit` prints behind `after`: time, source and ordinal of a print."""
+    """Return up to `limit` quotes or prints behind `after`: time, source and ordinal of one."""
     key = tuple_(TickRow.at, TickRow.source, TickRow.ordinal)
-    statement = select(TickRow).where(TickRow.symbol == symbol, TickRow.kind == "T")
+    statement = select(TickRow).where(TickRow.symbol == symbol, TickRow.kind == kind)
     if span.start is not None:
         statement = statement.where(TickRow.at >= span.start)
     if span.end is not None:

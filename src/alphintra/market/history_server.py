@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import grpc
 import structlog
@@ -22,6 +22,7 @@ from alphintra.market.history_wire import (
     status_of,
     token_is_valid,
 )
+from alphintra.market.models import TickRow
 from alphintra.market.service import MarketService
 from alphintra.platform import correlation
 from alphintra.platform.services import Services
@@ -32,6 +33,7 @@ ENTRIES_MAX: Final = 30_000
 BATCH: Final = 1_000
 STOP_GRACE_S: Final = 2.0
 CONCURRENT_MAX: Final = 64
+_AMOUNTS: Final = ("bid", "ask", "bid_size", "ask_size", "price", "size")
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +114,29 @@ class HistoricalData:
                 )
                 if cursor is None:
                     return
+
+    async def StreamTicks(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        """Yield stored quotes or prints in batches, oldest first."""
+        cursor: str | None = None
+        kind: Literal["Q", "T"] = "T" if request.kind else "Q"
+        async with _refusing(context):
+            start, end = _edge(request.start_ns), _edge(request.end_ns)
+            while True:
+                ticks, cursor = await self._market.ticks(
+                    request.symbol, kind, start=start, end=end, limit=BATCH, cursor=cursor
+                )
+                yield self._messages.TickBatch(ticks=[self._tick(tick) for tick in ticks])
+                if cursor is None:
+                    return
+
+    def _tick(self, row: TickRow) -> Any:
+        amounts = {name: getattr(row, name) for name in _AMOUNTS}
+        return self._messages.Tick(
+            at_ns=to_ns(row.at),
+            source=row.source,
+            side=row.side or "",
+            **{name: money.text(one) for name, one in amounts.items() if one is not None},
+        )
 
     async def _closes(
         self, symbol: str, start: datetime, end: datetime

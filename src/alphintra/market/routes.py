@@ -16,6 +16,7 @@ from alphintra.market.schemas import (
     QuarantinedView,
     QuoteView,
     SourceView,
+    StoredQuoteView,
     TradeView,
 )
 from alphintra.market.service import UPLOAD_BYTES_MAX, MarketService
@@ -135,6 +136,24 @@ async def get_quote(caller: Reader, market: Market, symbol: SymbolPath) -> Quote
     )
 
 
+@router.get("/quotes")
+async def list_quotes(
+    caller: Reader,
+    market: Market,
+    symbol: SymbolQuery,
+    start: Start = None,
+    end: End = None,
+    order: Order = "asc",
+    limit: Limit = 500,
+    cursor: Cursor = None,
+) -> Page[StoredQuoteView]:
+    """Stored quotes: every change of bid and ask that the feeds told."""
+    found, after = await market.ticks(
+        symbol, "Q", start=start, end=end, limit=limit, cursor=cursor, newest_first=order == "desc"
+    )
+    return Page(items=[StoredQuoteView.model_validate(one) for one in found], next=after)
+
+
 @router.get("/trades")
 async def list_trades(
     caller: Reader,
@@ -147,8 +166,8 @@ async def list_trades(
     cursor: Cursor = None,
 ) -> Page[TradeView]:
     """Stored prints of the market (not your executions: those are at `/trades`)."""
-    found, after = await market.trades(
-        symbol, start=start, end=end, limit=limit, cursor=cursor, newest_first=order == "desc"
+    found, after = await market.ticks(
+        symbol, "T", start=start, end=end, limit=limit, cursor=cursor, newest_first=order == "desc"
     )
     return Page(items=[TradeView.model_validate(one) for one in found], next=after)
 

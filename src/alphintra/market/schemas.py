@@ -80,6 +80,17 @@ class TradeView(Schema):
     source: str
 
 
+class StoredQuoteView(Schema):
+    """One quote as a feed told it; a side that was empty is null."""
+
+    at: datetime
+    bid: DecimalString | None
+    ask: DecimalString | None
+    bid_size: DecimalString | None
+    ask_size: DecimalString | None
+    source: str
+
+
 class SourceView(Schema):
     """One feed of one symbol: LIVE, STALE (silent for too long) or STOPPED (on purpose)."""
 

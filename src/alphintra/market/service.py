@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from sqlalchemy import select
@@ -119,9 +119,10 @@ class MarketService:
         last = found.items[-1].starts_at if found.items and found.has_more else None
         return found.items, None if last is None else encode_cursor(to_ns(last))
 
-    async def trades(
+    async def ticks(
         self,
         symbol: str,
+        kind: Literal["Q", "T"],
         *,
         start: datetime | None,
         end: datetime | None,
@@ -129,7 +130,7 @@ class MarketService:
         cursor: str | None = None,
         newest_first: bool = False,
     ) -> tuple[Sequence[TickRow], str | None]:
-        """Return stored prints, and the cursor of the page after.
+        """Return stored quotes ("Q") or prints ("T"), and the cursor of the page after.
 
         Raises:
             UnknownInstrument, InvalidTimeRange, BadCursor: see there.
@@ -142,9 +143,10 @@ class MarketService:
             after = (_instant(at), source, _whole(ordinal))
         async with self._database.reading() as session:
             await load_instrument(session, symbol)
-            found = await history.trades(
+            found = await history.ticks(
                 session,
                 symbol,
+                kind,
                 _span(start, end),
                 limit=limit,
                 newest_first=newest_first,
