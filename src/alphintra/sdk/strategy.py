@@ -280,19 +280,52 @@ class Strategy:
             raise StrategyRefused(f"a side is 'buy' or 'sell', not {side!r}")
         is_buy = side == "buy"
         entry = self._submit(quantity, symbol, is_buy=is_buy, terms=terms)
-        stop: Order | None = None
-        target: Order | None = None
-        if entry.status is Status.REJECTED:
-            return entry, stop, target
         tag = terms.get("tag", "")
-        if stop_loss is not None:
-            exit_terms = {"stop": stop_loss, "parent": entry, "reduce_only": True, "tag": tag}
-            stop = self._submit(0.0, symbol, is_buy=not is_buy, terms=exit_terms)
-        if take_profit is not None:
-            exit_terms = {"limit": take_profit, "parent": entry, "reduce_only": True, "tag": tag}
-            exit_terms["sibling"] = stop
-            target = self._submit(0.0, symbol, is_buy=not is_buy, terms=exit_terms)
+        stop, target, _ = self.protect(entry, stop_loss=stop_loss, take_profit=take_profit, tag=tag)
         return entry, stop, target
+
+    def protect(
+        self,
+        entry: Order,
+        *,
+        stop_loss: float | None = None,
+        take_profit: float | None = None,
+        trail: float | None = None,
+        trail_percent: float | None = None,
+        tag: str = "",
+    ) -> tuple[Order | None, Order | None, Order | None]:
+        """Give an entry exits that come to life as it fills; a fill of one cancels the others.
+
+        Args:
+            stop_loss, take_profit: their prices.
+            trail, trail_percent: of a trailing stop, a distance in price or in percent.
+
+        Returns:
+            The stop loss, the take profit and the trailing stop; None for each that was not asked
+            for, and for all when the entry was rejected.
+
+        Raises:
+            StrategyRefused: as `buy`.
+        """
+        if entry.status is Status.REJECTED:
+            return None, None, None
+        trails = {"trail": trail, "trail_percent": trail_percent}
+        exits: list[Order | None] = []
+        for terms in (
+            {"stop": stop_loss},
+            {"limit": take_profit},
+            {name: value for name, value in trails.items() if value is not None},
+        ):
+            if not any(value is not None for value in terms.values()):
+                exits.append(None)
+                continue
+            sibling = next((one for one in exits if one is not None), None)
+            links = {"parent": entry, "sibling": sibling, "reduce_only": True, "tag": tag}
+            exits.append(
+                self._submit(0.0, entry.symbol, is_buy=not entry.is_buy, terms={**terms, **links})
+            )
+        stop, target, trailing = exits
+        return stop, target, trailing
 
     def cancel(self, symbol: str | None = None) -> None:
         """Cancel all open orders of a symbol; `order.cancel()` cancels one."""

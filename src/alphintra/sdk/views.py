@@ -199,6 +199,13 @@ class Position:
         """Whether nothing is held."""
         return self.quantity == 0
 
+    def profit_percent(self, price: float) -> float:
+        """Return what has been gained on it at a price, in percent of what it cost; 0 when flat."""
+        if not self.quantity or not self.average_price:
+            return 0.0
+        gain = (price / self.average_price - 1) * 100
+        return gain if self.quantity > 0 else -gain
+
     def take(self, quantity: float, price: float) -> None:
         """Book a fill; `quantity` is negative for a sale."""
         held = self.quantity
