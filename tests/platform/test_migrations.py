@@ -38,9 +38,10 @@ def import_all_models() -> set[str]:
         if not context.ispkg:
             continue
         package = importlib.import_module(f"alphintra.{context.name}")
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.name in {"models", "outbox", "consumers"}:
-                importlib.import_module(f"alphintra.{context.name}.{module.name}")
+        inside = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        for module in inside:
+            if module.name.rpartition(".")[2] in {"models", "outbox", "consumers"}:
+                importlib.import_module(module.name)
     return {table.schema for table in Base.metadata.tables.values() if table.schema}
 
 

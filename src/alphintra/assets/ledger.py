@@ -20,7 +20,7 @@ import psycopg
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from alphintra.assets.models import LedgerAccountRow
+from alphintra.assets.models import LedgerAccountRow, PostingRow
 from alphintra.core.ids import derived_id
 
 
@@ -178,6 +178,49 @@ async def balances(session: AsyncSession, owner_id: UUID) -> list[Balance]:
         Balance(asset, buckets.get(Bucket.AVAILABLE, zero), buckets.get(Bucket.HELD, zero))
         for asset, buckets in by_asset.items()
     ]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A posting as its owner sees it: positive amounts come in, negative go out."""
+
+    id: int
+    transaction_id: UUID
+    kind: PostingKind
+    bucket: Bucket
+    asset: str
+    amount: Decimal
+    created_at: datetime
+
+
+async def lines_of(
+    session: AsyncSession, owner_id: UUID, transaction_ids: Collection[UUID]
+) -> list[Line]:
+    """Return what these transactions did to the owner's accounts, oldest first."""
+    if not transaction_ids:
+        return []
+    lines: list[Line] = []
+    for side, sign in ((PostingRow.source, -1), (PostingRow.destination, 1)):
+        rows = await session.execute(
+            select(PostingRow, LedgerAccountRow.bucket)
+            .join(LedgerAccountRow, LedgerAccountRow.id == side)
+            .where(
+                LedgerAccountRow.owner_id == owner_id,
+                PostingRow.transaction_id.in_(transaction_ids),
+            )
+        )
+        lines += [
+            Line(
+                id=posting.id,
+                transaction_id=posting.transaction_id,
+                kind=PostingKind(posting.kind),
+                bucket=Bucket(bucket),
+                asset=posting.asset,
+                amount=sign * posting.amount,
+                created_at=posting.created_at,
+            )
+            for posting, bucket in rows
+        ]
+    return sorted(lines, key=lambda line: (line.id, line.amount))
 
 
 async def totals(

@@ -165,6 +165,18 @@ class Settings(BaseSettings):
     research_memory_mb: int = Field(
         default=4_096, ge=256, description="memory that one backtest or search may have, in MiB"
     )
+    live_needs_certificate: bool = Field(
+        default=True,
+        description="a strategy trades at a broker only after a day with a passed certificate",
+    )
+    deployment_frame_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="a deployed strategy that thinks longer over one event is ended",
+    )
+    deployment_memory_mb: int = Field(
+        default=512, ge=128, description="memory that one deployed strategy may have, in MiB"
+    )
     venue_record_days: int = Field(
         default=30,
         ge=1,

@@ -6,22 +6,41 @@ from alphintra.trading.routes import DIRECT_ROUTES, router, trading
 from alphintra.trading.running import run_desk
 from alphintra.trading.schemas import OrderView, PortfolioView, PositionView
 from alphintra.trading.service import Caller, TradingService, caller_of
-from alphintra.trading.views import order_detail, stream_snapshot
+from alphintra.trading.signals import (
+    SIGNAL_OUTCOME,
+    Outcome,
+    SignalData,
+    SignalOutcomeData,
+    signal_event,
+)
+from alphintra.trading.views import (
+    fills_of_orders,
+    order_detail,
+    orders_of_signals,
+    stream_snapshot,
+)
 
 __all__ = [
     "DIRECT_ROUTES",
+    "SIGNAL_OUTCOME",
     "Caller",
     "NoSuchOrder",
     "OrderRefused",
     "OrderView",
+    "Outcome",
     "PortfolioView",
     "PositionView",
+    "SignalData",
+    "SignalOutcomeData",
     "TradingService",
     "caller_of",
+    "fills_of_orders",
     "order_detail",
+    "orders_of_signals",
     "router",
     "run_desk",
     "run_signals",
+    "signal_event",
     "stream_snapshot",
     "trading",
 ]

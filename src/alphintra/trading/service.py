@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra.core.clock import now
-from alphintra.core.ids import EventId, OrderId, SignalId, UserId, derived_id
+from alphintra.core.ids import EventId, OrderId, SignalId, UserId
 from alphintra.core.orders import OrderStatus, Side
 from alphintra.market import MarketService
 from alphintra.platform import correlation, outbox
@@ -43,7 +43,7 @@ from alphintra.trading.facade import PLACE_TRADE_REQUEST, PlaceTradeData
 from alphintra.trading.limits import Limits
 from alphintra.trading.marks import latest_marks
 from alphintra.trading.models import AccountRow
-from alphintra.trading.signals import STRATEGY_SIGNAL, SignalData
+from alphintra.trading.signals import SignalData, signal_event
 
 AUDIT_EVENT = "audit_event.v1"
 
@@ -224,20 +224,9 @@ class TradingService:
 
     async def signal(self, caller: Caller, signal: SignalData) -> None:
         """Publish a strategy's signal; whoever trades on signals takes it from the bus."""
+        event = signal_event(signal, self._services.clock.now_ns())
         async with self._database.transaction() as session:
-            await outbox.add(
-                session,
-                Event(
-                    # It follows from the signal, so that a repeat is dropped wherever events are
-                    # counted; and from its owner, so that nobody can take another's signal away.
-                    id=EventId(derived_id("signal", caller.user_id, signal.signal_id)),
-                    topic=Topic.STRATEGY_SIGNALS,
-                    type=STRATEGY_SIGNAL,
-                    key=str(caller.user_id),
-                    occurred_at_ns=self._services.clock.now_ns(),
-                    data=signal,
-                ),
-            )
+            await outbox.add(session, event)
 
     async def request_trade(
         self, caller: Caller, *, symbol: str, quantity: Decimal, side: Side

@@ -67,6 +67,23 @@ class SignalOutcomeData(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: datetime
 
 
+def signal_event(signal: SignalData, at_ns: int, *, correlation_id: str | None = None) -> Event:
+    """Return the event that publishes a signal.
+
+    Its id follows from the signal, so that a repeat is dropped wherever events are counted; and
+    from its owner, so that nobody can take another's signal away.
+    """
+    return Event(
+        id=EventId(derived_id("signal", signal.user_id, signal.signal_id)),
+        topic=Topic.STRATEGY_SIGNALS,
+        type=STRATEGY_SIGNAL,
+        key=str(signal.user_id),
+        occurred_at_ns=at_ns,
+        data=signal,
+        correlation_id=correlation_id,
+    )
+
+
 def read_signal(event: ReceivedEvent) -> SignalData:
     """Return the signal that an event carries.
 

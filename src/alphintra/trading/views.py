@@ -1,6 +1,6 @@
 """What trading shows: plain queries past the desk, of one owner at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy import ColumnElement, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra import assets
@@ -27,6 +27,7 @@ from alphintra.trading.models import (
     PositionRow,
     TradeRow,
 )
+from alphintra.trading.signals import order_id_of
 from alphintra.trading.state import Execution, Order, Position
 
 Marks = Mapping[str, Decimal]
@@ -188,6 +189,38 @@ async def trades(
     more = len(rows) > limit
     following = encode_cursor(page[-1].executed_at.isoformat(), page[-1].id) if more else None
     return [_execution(row) for row in page], following
+
+
+async def orders_of_signals(
+    session: AsyncSession, user_id: UserId, signal_ids: Collection[UUID]
+) -> list[dict[str, Any]]:
+    """Return the orders that signals of the user have caused, each before its exits."""
+    if not signal_ids:
+        return []
+    entries = [order_id_of(user_id, signal_id) for signal_id in signal_ids]
+    rows = await session.scalars(
+        select(OrderRow)
+        .where(
+            OrderRow.account_id == account_id_of(user_id),
+            or_(OrderRow.id.in_(entries), OrderRow.parent_id.in_(entries)),
+        )
+        .order_by(OrderRow.created_at, OrderRow.parent_id.nulls_first(), OrderRow.type, OrderRow.id)
+    )
+    return [_order(row) for row in rows]
+
+
+async def fills_of_orders(
+    session: AsyncSession, user_id: UserId, order_ids: Collection[UUID]
+) -> list[dict[str, Any]]:
+    """Return the executions of orders of the user, oldest first."""
+    if not order_ids:
+        return []
+    rows = await session.scalars(
+        select(TradeRow)
+        .where(TradeRow.account_id == account_id_of(user_id), TradeRow.order_id.in_(order_ids))
+        .order_by(TradeRow.executed_at, TradeRow.id)
+    )
+    return [_execution(row) for row in rows]
 
 
 async def positions(

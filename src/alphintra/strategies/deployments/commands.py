@@ -1,0 +1,312 @@
+"""What people tell deployments: deploy, pause, go on, stop, liquidate, other parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from alphintra import market
+from alphintra.core.clock import now
+from alphintra.core.ids import EventId
+from alphintra.core.money import ZERO
+from alphintra.identity import AuditEvent
+from alphintra.platform import outbox
+from alphintra.platform.events import Event, Topic
+from alphintra.platform.security import Principal
+from alphintra.platform.services import Services
+from alphintra.strategies.deployments.errors import (
+    BrokerNeeded,
+    CertificateNeeded,
+    DeploymentInvalid,
+    DeploymentStatusRefused,
+    NoSuchDeployment,
+    TooManyDeployments,
+)
+from alphintra.strategies.deployments.models import CertificateRow, DeploymentRow, LogRow
+from alphintra.strategies.deployments.schemas import DeployRequest
+from alphintra.strategies.deployments.status import OVER, WISHES, Status, Wish
+from alphintra.strategies.deployments.terms import Approval, Limits, Schedule, Terms, terms_json
+from alphintra.strategies.versions import VersionView, freeze_version
+
+#: Deployments of one user that are at work at a time.
+ACTIVE_MAX: Final = 100
+#: Told whenever a person has changed something of a deployment; the payload is its id.
+CHANNEL: Final = "deployments"
+AUDIT_EVENT: Final = "audit_event.v1"
+
+
+class Versions(Protocol):
+    """Where the version that is to run comes from."""
+
+    async def to_run(
+        self, caller: Principal, strategy_id: UUID, number: int | None = None
+    ) -> VersionView:
+        """Return a version that the caller may run; without a number, one of the draft."""
+        ...
+
+
+async def owned(
+    session: AsyncSession, caller: Principal, deployment_id: UUID, *, for_update: bool = False
+) -> DeploymentRow:
+    """Return a deployment of the caller.
+
+    Raises:
+        NoSuchDeployment: there is none, or it is somebody else's.
+    """
+    row = await session.get(DeploymentRow, deployment_id, with_for_update=for_update or None)
+    if row is None or row.user_id != caller.user_id:
+        raise NoSuchDeployment("there is no such deployment")
+    return row
+
+
+async def wake(session: AsyncSession, deployment_id: UUID) -> None:
+    """Tell whoever runs the deployment, once this transaction commits, that something changed."""
+    await session.execute(
+        text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": str(deployment_id)}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentCommands:
+    """One method is one transaction; whoever runs the deployment obeys within a second."""
+
+    services: Services
+    versions: Versions
+
+    async def deploy(
+        self, caller: Principal, strategy_id: UUID, wanted: DeployRequest
+    ) -> DeploymentRow:
+        """Put a strategy to work; it begins as soon as a process takes it.
+
+        Raises:
+            NoSuchStrategy, NoSuchVersion, CodeFaulty, …: whatever `Versions` raises.
+            CertificateNeeded, BrokerNeeded: it cannot trade at a broker.
+            DeploymentInvalid, UnknownInstrument: it cannot be as described.
+            TooManyDeployments: the caller has too many at work.
+        """
+        version = await self.versions.to_run(caller, strategy_id, wanted.version)
+        async with self.services.database.transaction() as session:
+            if wanted.mode == "LIVE":
+                await self._refuse_live(session, caller, version)
+            await self._bound(session, caller)
+            await _check_symbols(session, wanted)
+            parameters = _chosen(version, wanted.parameters)
+            row = self._row(caller, version, wanted, parameters)
+            session.add(row)
+            await session.flush()
+            await freeze_version(session, version.id, row.created_at)
+            self._log(session, row, f"deployed by its owner: version {version.number}")
+            await outbox.add(session, self._audit(caller, row, "deploy"))
+            await wake(session, row.id)
+        return row
+
+    async def wish(self, caller: Principal, deployment_id: UUID, wish: Wish) -> DeploymentRow:
+        """Say what a deployment is to do; the same wish twice changes nothing.
+
+        Raises:
+            NoSuchDeployment: see there.
+            DeploymentStatusRefused: it is too late for that.
+        """
+        async with self.services.database.transaction() as session:
+            row = await owned(session, caller, deployment_id, for_update=True)
+            status = Status(row.status)
+            if status not in WISHES[wish] or (row.wish == Wish.LIQUIDATE and wish is Wish.STOP):
+                raise DeploymentStatusRefused(
+                    f"a deployment that is {status} cannot be told to {wish.lower()}",
+                    status=status,
+                )
+            if row.wish == wish and not status.is_over:
+                return row
+            if wish in {Wish.RUN, Wish.PAUSE} and row.wish not in {Wish.RUN, Wish.PAUSE}:
+                raise DeploymentStatusRefused(f"it was told to {row.wish.lower()}", status=status)
+            row.wish, row.updated_at = wish, now(self.services.clock)
+            if wish in {Wish.STOP, Wish.LIQUIDATE} and row.reason_code is None:
+                row.reason_code, row.reason = "by_owner", f"its owner asked to {wish.lower()} it"
+            if status.is_over:
+                # Somebody has to run it once more, to close what it holds; it ends as it had ended.
+                row.ends_as, row.status, row.ended_at = status, Status.LIQUIDATING, None
+                row.next_try_at = None
+            self._log(session, row, f"its owner wants it to {wish.lower()}")
+            await outbox.add(session, self._audit(caller, row, wish.lower()))
+            await wake(session, row.id)
+        return row
+
+    async def set_parameters(
+        self, caller: Principal, deployment_id: UUID, values: Mapping[str, Any]
+    ) -> DeploymentRow:
+        """Change parameters while it runs, from the next candle on.
+
+        Raises:
+            NoSuchDeployment, DeploymentInvalid: see there.
+            DeploymentStatusRefused: it is over, or about to be.
+        """
+        async with self.services.database.transaction() as session:
+            row = await owned(session, caller, deployment_id, for_update=True)
+            if row.wish not in {Wish.RUN, Wish.PAUSE} or Status(row.status) in OVER:
+                raise DeploymentStatusRefused(f"it is {row.status}", status=row.status)
+            _check_declared(row.declared, values)
+            row.parameters = {**row.parameters, **values}
+            row.parameters_revision += 1
+            row.updated_at = now(self.services.clock)
+            told = ", ".join(f"{name} = {value}" for name, value in values.items())
+            self._log(session, row, f"parameters from the next candle on: {told}"[:2_000])
+            await outbox.add(session, self._audit(caller, row, "set_parameters"))
+            await wake(session, row.id)
+        return row
+
+    async def _refuse_live(
+        self, session: AsyncSession, caller: Principal, version: VersionView
+    ) -> None:
+        if self.services.settings.live_needs_certificate:
+            passed = await session.scalar(
+                select(func.count()).where(
+                    CertificateRow.user_id == caller.user_id,
+                    CertificateRow.version_id == version.id,
+                    CertificateRow.verdict == "PASSED",
+                    CertificateRow.is_whole_day,
+                )
+            )
+            if not passed:
+                raise CertificateNeeded(f"version {version.number} has no passed certificate")
+        raise BrokerNeeded("there is no broker connection to trade at")
+
+    async def _bound(self, session: AsyncSession, caller: Principal) -> None:
+        active = await session.scalar(
+            select(func.count()).where(
+                DeploymentRow.user_id == caller.user_id, DeploymentRow.status.not_in(OVER)
+            )
+        )
+        if (active or 0) >= ACTIVE_MAX:
+            raise TooManyDeployments(f"{ACTIVE_MAX} of your deployments are at work")
+
+    def _row(
+        self,
+        caller: Principal,
+        version: VersionView,
+        wanted: DeployRequest,
+        parameters: Mapping[str, Any],
+    ) -> DeploymentRow:
+        at = now(self.services.clock)
+        capital = wanted.capital
+        return DeploymentRow(
+            id=self.services.ids(),
+            user_id=caller.user_id,
+            strategy_id=version.strategy_id,
+            version_id=version.id,
+            version=version.number,
+            name=wanted.name or version.name,
+            source=version.source,
+            sha256=version.sha256,
+            declared=dict(version.declared),
+            mode=wanted.mode,
+            symbols=list(wanted.symbols),
+            timeframe=wanted.timeframe,
+            capital=capital,
+            warmup=wanted.warmup,
+            seed=wanted.seed,
+            parameters=dict(parameters),
+            parameters_revision=0,
+            parameters_applied=0,
+            terms=terms_json(_terms(wanted)),
+            wish=Wish.RUN,
+            status=Status.STARTING,
+            frames=0,
+            deaths=0,
+            epoch=0,
+            cash=capital,
+            equity=capital,
+            peak_equity=capital,
+            day=at.date(),
+            day_equity=capital,
+            realized_pnl=ZERO,
+            fees=ZERO,
+            fills=0,
+            positions=[],
+            created_at=at,
+            updated_at=at,
+        )
+
+    def _log(self, session: AsyncSession, row: DeploymentRow, message: str) -> None:
+        session.add(
+            LogRow(
+                deployment_id=row.id,
+                at=now(self.services.clock),
+                kind="STATUS",
+                message=message,
+            )
+        )
+
+    def _audit(self, caller: Principal, row: DeploymentRow, action: str) -> Event:
+        event_id = EventId(self.services.ids())
+        return Event(
+            id=event_id,
+            topic=Topic.AUDIT_EVENTS,
+            type=AUDIT_EVENT,
+            key=str(caller.user_id),
+            occurred_at_ns=self.services.clock.now_ns(),
+            data=AuditEvent(
+                event_id=event_id,
+                actor_id=caller.user_id,
+                action=f"deployment.{action}",
+                subject=str(row.id),
+                details={"strategy_id": str(row.strategy_id), "version": str(row.version)},
+                timestamp=now(self.services.clock),
+            ),
+        )
+
+
+def _terms(wanted: DeployRequest) -> Terms:
+    schedule = wanted.schedule
+    return Terms(
+        limits=msgspec.convert(wanted.limits, Limits, from_attributes=True),
+        schedule=None
+        if schedule is None
+        else Schedule(
+            days=tuple(sorted(set(schedule.days))),
+            start=schedule.start,
+            end=schedule.end,
+            timezone=schedule.timezone,
+        ),
+        approval=msgspec.convert(wanted.approval, Approval, from_attributes=True),
+        missed_candles=wanted.missed_candles,
+    )
+
+
+async def _check_symbols(session: AsyncSession, wanted: DeployRequest) -> None:
+    quotes = set()
+    for symbol in wanted.symbols:
+        instrument = await market.load_instrument(session, symbol)
+        if not instrument.tradable:
+            raise DeploymentInvalid(f"{symbol} cannot be traded")
+        quotes.add(instrument.quote)
+    if len(quotes) > 1:
+        raise DeploymentInvalid(
+            f"its symbols are priced in {', '.join(sorted(quotes))}; one deployment has one"
+            " currency"
+        )
+
+
+def _chosen(version: VersionView, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    _check_declared(version.declared, wanted)
+    return {**version.parameters, **wanted}
+
+
+def _check_declared(declared: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Refuse what the strategy does not take; the strategy's own process checks it once more."""
+    for name, value in values.items():
+        if name not in declared:
+            known = ", ".join(sorted(declared)) or "none"
+            raise DeploymentInvalid(f"the strategy has no parameter {name}; it has: {known}")
+        about = declared[name]
+        low, high, choices = (about.get(key) for key in ("low", "high", "choices"))
+        if choices and value not in choices:
+            raise DeploymentInvalid(f"{name} is one of {', '.join(map(str, choices))}")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (low is not None or high is not None) and not is_number:
+            raise DeploymentInvalid(f"{name} is a number")
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise DeploymentInvalid(f"{name} lies between {low} and {high}")
