@@ -113,6 +113,9 @@ ParamOption = Annotated[
     list[str] | None,
     typer.Option("--param", "-p", help="NAME=VALUE, in place of a default; repeat for several."),
 ]
+CalendarOption = Annotated[
+    str | None, typer.Option(help="Whose sessions the data is of, e.g. XNYS, or ALWAYS.")
+]
 SeedOption = Annotated[int, typer.Option(help="Of the strategy's random numbers.")]
 TimeLimitOption = Annotated[
     float | None, typer.Option("--time-limit", min=0.1, help="Seconds after which it is ended.")
@@ -145,6 +148,7 @@ def backtest(
     max_gap: Annotated[
         str | None, typer.Option(help="Refuse data with longer holes, e.g. 4d.")
     ] = None,
+    calendar: CalendarOption = None,
     seed: SeedOption = 0,
     time_limit: TimeLimitOption = None,
     report: Annotated[
@@ -166,7 +170,7 @@ def backtest(
         strategy=strategy, data=data, symbols=symbol or (), start=start, end=end, cash=cash,
         parameters=param or (), seed=seed, time_limit_s=time_limit, fee=fee, maker_fee=maker_fee,
         fee_per_unit=fee_per_unit, minimum_fee=minimum_fee, slippage_bps=slippage,
-        spread_bps=spread, leverage=leverage, short=short, max_gap=max_gap,
+        spread_bps=spread, leverage=leverage, short=short, max_gap=max_gap, calendar=calendar,
     )  # fmt: skip
     run_backtest(options, json=json, report=report, save=save, trades=trades)
 
@@ -228,6 +232,7 @@ def check(
     end: ToOption = None,
     cash: CashOption = 100_000.0,
     param: ParamOption = None,
+    calendar: CalendarOption = None,
     seed: SeedOption = 0,
     time_limit: TimeLimitOption = None,
     json: JsonOption = False,
@@ -241,7 +246,7 @@ def check(
 
     options = RunOptions(
         strategy=strategy, data=data, symbols=symbol or (), start=start, end=end, cash=cash,
-        parameters=param or (), seed=seed, time_limit_s=time_limit,
+        parameters=param or (), calendar=calendar, seed=seed, time_limit_s=time_limit,
     )  # fmt: skip
     raise typer.Exit(0 if run_check(options, json=json) else 1)
 

@@ -36,6 +36,7 @@ class RunOptions:
     leverage: float = 1.0
     short: bool = True
     max_gap: str | None = None
+    calendar: str | None = None
 
 
 def run_backtest(
@@ -68,6 +69,7 @@ def run_backtest(
         progress=_progress_bar() if sys.stderr.isatty() and not json else None,
         time_limit_s=options.time_limit_s,
         max_gap_ns=duration_ns(options.max_gap) if options.max_gap else None,
+        calendar=options.calendar,
     )
     written = _written(result, report=report, save=save, trades=trades)
     if json:
@@ -90,6 +92,7 @@ def run_check(options: RunOptions, *, json: bool) -> bool:
         start=options.start,
         end=options.end,
         symbols=options.symbols,
+        calendar=options.calendar,
         seed=options.seed,
         time_limit_s=options.time_limit_s,
     )

@@ -21,6 +21,7 @@ from alphintra.engine.portfolio import (
 )
 from alphintra.engine.series import Bars, CorporateActions, Floats, Quotes, Series
 from alphintra.research.assembly import Outcome, assembled, prices_of
+from alphintra.research.calendars import CalendarOf, known_calendar, with_sessions
 from alphintra.research.loading import (
     AnyStrategy,
     Data,
@@ -88,6 +89,7 @@ def backtest(
     account: AccountTerms | None = None,
     terms: Mapping[str, SymbolTerms] | None = None,
     actions: Sequence[CorporateActions] = (),
+    calendar: CalendarOf | None = None,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -113,6 +115,9 @@ def backtest(
         terms: of symbols whose tick, lot, margin … is not derived: without terms the tick is the
             coarsest power of ten that all prices are multiples of, and the lot is one unit.
         actions: splits, dividends, delistings.
+        calendar: whose sessions day orders end with, and whose auctions OPG and CLS orders wait
+            for: an exchange's code ("XNYS"), "ALWAYS", or the sessions themselves, shape (n, 2)
+            in nanoseconds; one for all symbols, or one by symbol. The demo data has its own.
         seed: of the strategy's random numbers.
         progress: called now and then with the share that is done.
         cancelled: asked now and then; true ends the run.
@@ -122,14 +127,15 @@ def backtest(
 
     Raises:
         StrategyNotFound, StrategyRefused, ParameterRefused, StrategyFailed, StrategyOutOfTime,
-        RunCancelled, RangeEmpty, GapTooLong, BadSeries, BadPortfolioTerms: as they say.
+        RunCancelled, RangeEmpty, GapTooLong, BadSeries, BadPortfolioTerms, UnknownCalendar: as they
+            say.
     """
     loaded = load_strategy(strategy)
     chosen = _parameters(loaded, parameters or {})
     market = prepare(
         load_data(data, start=start, end=end, symbols=symbols),
         cash=cash, costs=costs, account=account, terms=terms, actions=actions,
-        max_gap_ns=max_gap_ns,
+        max_gap_ns=max_gap_ns, calendar=calendar, default_calendar=known_calendar(data),
     )  # fmt: skip
     watch = Watch(progress=progress, cancelled=cancelled, time_limit_s=time_limit_s)
     return backtest_on(
@@ -202,8 +208,13 @@ def prepare(
     terms: Mapping[str, SymbolTerms] | None = None,
     actions: Sequence[CorporateActions] = (),
     max_gap_ns: int | None = None,
+    calendar: CalendarOf | None = None,
+    default_calendar: CalendarOf | None = None,
 ) -> Market:
-    """Turn series into what runs share: terms and one tape in ticks and lots; see `backtest`."""
+    """Turn series into what runs share: terms and one tape in ticks and lots; see `backtest`.
+
+    `default_calendar` stands in for a `calendar` that is not given, and is read when it is needed.
+    """
     warnings = find_gaps(series, max_gap_ns=max_gap_ns)
     symbols = dict.fromkeys(part.symbol for part in series)
     given = terms or {}
@@ -219,6 +230,10 @@ def prepare(
                     "or fewer, and were rounded to eight",
                 )
             )
+    if calendar is None:
+        chosen = with_sessions(chosen, series, default_calendar, lazily=True)
+    else:
+        chosen = with_sessions(chosen, series, calendar)
     account = account or AccountTerms()
     return Market(
         series=tuple(series),

@@ -15,6 +15,7 @@ import numpy as np
 from alphintra.engine.portfolio import NO_ORDER, RowKind, Simulation, What
 from alphintra.engine.series import Bars, Floats, Quotes, Series, Times
 from alphintra.research.backtest import Market, Watch, play, prepare, targets_of
+from alphintra.research.calendars import CalendarOf, known_calendar
 from alphintra.research.loading import AnyStrategy, Data, When, load_data, load_strategy
 from alphintra.research.result import iso
 from alphintra.sdk import Strategy, StrategyFailed, Vectorised, parameters_of
@@ -87,6 +88,7 @@ def check(
     start: When | None = None,
     end: When | None = None,
     symbols: Sequence[str] = (),
+    calendar: CalendarOf | None = None,
     seed: int = 0,
     time_limit_s: float | None = None,
 ) -> list[CheckFinding]:
@@ -106,7 +108,12 @@ def check(
     chosen = resolved(declared, given, strategy="the strategy")
     series = load_data(data, start=start, end=end, symbols=symbols)
     # Ticks follow from all prices, so they are fixed here: a part could have coarser ones.
-    terms = {one.symbol: one for one in prepare(series, cash=cash).terms}
+    terms = {
+        one.symbol: one
+        for one in prepare(
+            series, cash=cash, calendar=calendar, default_calendar=known_calendar(data)
+        ).terms
+    }
 
     def trace(parts: Sequence[Series]) -> Trace:
         watch = Watch(time_limit_s=time_limit_s)

@@ -16,6 +16,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     strategy: str
     sources: list[Source]
+    #: By symbol, where it does not trade round the clock: when its sessions open and close.
+    sessions: dict[str, list[tuple[int, int]]]
     parameters: dict[str, bool | int | float | str]
     cash: float
     costs: dict[str, float]
@@ -33,6 +35,8 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
     def arguments(self) -> dict[str, Any]:
         """Return what `backtest` and `optimise` both take."""
+        import numpy as np
+
         from alphintra.engine.portfolio import AccountTerms, Costs
 
         costs: dict[str, Any] = dict(self.costs)
@@ -45,6 +49,10 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
             "cash": self.cash,
             "costs": Costs(**costs),
             "account": AccountTerms(**account),
+            "calendar": {
+                symbol: np.array(times, np.int64).reshape(-1, 2)
+                for symbol, times in self.sessions.items()
+            },
             "start": self.start,
             "end": self.end,
             "seed": self.seed,

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -20,14 +20,15 @@ from procrastinate import App, Blueprint, JobContext
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from alphintra.core.clock import now
+from alphintra.core.clock import now, to_ns
 from alphintra.core.errors import Problem
 from alphintra.core.ids import UserId
-from alphintra.market import DatasetService
+from alphintra.market import DatasetService, load_instruments, session_times
 from alphintra.platform.jobs import enqueue, services_of
 from alphintra.platform.security import Principal
 from alphintra.platform.services import Services
 from alphintra.research.apart import RESULT, run_apart
+from alphintra.research.calendars import ALWAYS, AROUND
 from alphintra.research.errors import BeyondLimits, ProcessDied
 from alphintra.research.jobfile import BacktestJob, Job, OptimizeJob, Outcome, Progress, Source
 from alphintra.research.models import RunRow
@@ -170,8 +171,10 @@ class _Work:
         request = row.request
         wanted = set(request["symbols"])
         sources: dict[str, Source] = {}
+        found = []
         for dataset_id in request["dataset_ids"]:
             dataset = await datasets.get(owner, UUID(dataset_id))
+            found.append(dataset)
             path = str(datasets.path(dataset))
             for symbol in dataset.symbols:
                 if not wanted or symbol in wanted:
@@ -180,6 +183,12 @@ class _Work:
         common = {
             "strategy": row.strategy,
             "sources": list(sources.values()),
+            "sessions": await self._sessions(
+                request.get("calendar"),
+                {source.symbol for source in sources.values()},
+                min(dataset.first_at for dataset in found),
+                max(dataset.last_at for dataset in found),
+            ),
             "parameters": request["parameters"],
             "cash": request["cash"],
             "costs": {k: v for k, v in request["costs"].items() if v is not None},
@@ -203,6 +212,28 @@ class _Work:
             rules=request["rules"],
             minimum_trades=request["minimum_trades"],
         )
+
+    async def _sessions(
+        self, calendar: str | None, symbols: set[str], first_at: datetime, last_at: datetime
+    ) -> dict[str, list[tuple[int, int]]]:
+        """Return when the symbols trade: by the calendar, or by that of the instrument so called.
+
+        Raises:
+            UnknownCalendar: there is no such calendar.
+        """
+        names = dict.fromkeys(symbols, calendar)
+        if calendar is None:
+            async with self.services.database.reading() as session:
+                for instrument in await load_instruments(session):
+                    if instrument.symbol in names:
+                        names[instrument.symbol] = instrument.calendar
+        start_ns, end_ns = to_ns(first_at - AROUND), to_ns(last_at + AROUND)
+        sessions = {}
+        for symbol, name in names.items():
+            if name not in (None, ALWAYS):
+                times = await asyncio.to_thread(session_times, name, start_ns, end_ns)
+                sessions[symbol] = [(int(opens), int(closes)) for opens, closes in times]
+        return sessions
 
     async def _tell(self, progress: Progress) -> bool:
         """Write the progress down; say whether the run is still wanted."""

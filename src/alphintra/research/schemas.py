@@ -21,6 +21,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^
 Rule = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_Printable)]
 Figure = Annotated[str, StringConstraints(max_length=65, pattern=r"^-?[a-z0-9_]+$")]
 Real = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+CalendarName = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9/_]{2,16}$")]
 NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e12)]
 Value = bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | Real | Name
 Metrics = dict[str, Any]
@@ -77,6 +78,11 @@ class RunRequest(Schema):
         default_factory=list,
         max_length=500,
         description="of the datasets; empty: all that they hold",
+    )
+    calendar: CalendarName | None = Field(
+        default=None,
+        description="whose sessions the symbols trade in, such as XNYS, or ALWAYS; without it, "
+        "those of the instruments of these names",
     )
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None

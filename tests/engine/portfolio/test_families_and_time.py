@@ -8,6 +8,7 @@ from alphintra.engine.portfolio import (
     AccountTerms,
     Cause,
     Costs,
+    Sessions,
     Simulation,
     Status,
     SymbolTerms,
@@ -248,8 +249,8 @@ def test_reduce_only() -> None:
     "A day order ends with the session under way, or with the UTC day where there is no calendar."
 )
 def test_day_orders() -> None:
-    ends = np.array([MINUTE_NS * 3, MINUTE_NS * 5], np.int64)
-    run = Run(flat(*[100.0] * 6), terms=[SymbolTerms(symbol="A", sessions_end_ns=ends)])
+    sessions = Sessions(np.array([[0, 3], [3, 5]]) * MINUTE_NS)
+    run = Run(flat(*[100.0] * 6), terms=[SymbolTerms(symbol="A", sessions=sessions)])
     run.step()
     end_ns = run.simulation.session_end_ns(0)
     assert end_ns == 3 * MINUTE_NS

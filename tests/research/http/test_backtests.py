@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
 
+from alphintra.core.instruments import Asset, AssetClass, Instrument, Symbol
+from alphintra.market import save_instrument
 from alphintra.research.backtest import backtest
 from alphintra.research.storing import load_result
 from tests.research.http.conftest import Lab, candles
@@ -205,3 +208,27 @@ async def test_started_runs_are_limited(lab: Lab) -> None:
         *(lab.call("POST", "/backtests", person=busy, json={}) for _ in range(3))
     )
     assert {answer.status_code for answer in answers} == {422}
+
+
+async def test_sessions_are_those_of_the_calendar_or_of_the_instrument(lab: Lab) -> None:
+    run = await lab.over(await lab.started(calendar="XNYS"))
+    assert run["status"] == "SUCCEEDED", run["error"]
+    assert run["request"]["calendar"] == "XNYS"
+    run = await lab.over(await lab.started(calendar="XNOWHERE"))
+    assert (run["status"], run["error"]["code"]) == ("FAILED", "unknown_calendar")
+
+    async def trades_on(calendar: str) -> None:
+        async with lab.product.services.database.transaction() as session:
+            acme = Instrument(
+                symbol=Symbol("ACME"), name="Acme", asset_class=AssetClass.EQUITY,
+                base=Asset("ACME"), quote=Asset("USD"), tick_size=Decimal("0.01"),
+                lot_size=Decimal(1), calendar=calendar,
+            )  # fmt: skip
+            await save_instrument(session, acme)
+
+    await trades_on("XNOWHERE")
+    run = await lab.over(await lab.started())
+    assert run["error"]["code"] == "unknown_calendar", "the instrument's is taken"
+    run = await lab.over(await lab.started(calendar="ALWAYS"))
+    assert run["status"] == "SUCCEEDED", "what is asked for comes first"
+    await trades_on("ALWAYS")

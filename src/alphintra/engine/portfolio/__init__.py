@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Status,
         What,
     )
+    from alphintra.engine.portfolio.sessions import Sessions
     from alphintra.engine.portfolio.simulation import FILL, Outcome, Simulation
     from alphintra.engine.portfolio.sweep import SWEPT, Sweep, can_sweep
     from alphintra.engine.portfolio.tape import RowKind, Tape, tape_of, tick_size_of
@@ -36,6 +37,7 @@ _HOMES = {
     "Cause": "records",
     "Status": "records",
     "What": "records",
+    "Sessions": "sessions",
     "FILL": "simulation",
     "Outcome": "simulation",
     "Simulation": "simulation",
@@ -65,6 +67,7 @@ __all__ = [
     "Costs",
     "Outcome",
     "RowKind",
+    "Sessions",
     "Simulation",
     "Status",
     "Sweep",

@@ -263,9 +263,10 @@ class Simulation:
         Without a calendar a day order lives to the end of the UTC day.
         """
         now_ns = self.now_ns
-        ends = self.terms[symbol_index].sessions_end_ns
-        if ends is None:
+        sessions = self.terms[symbol_index].sessions
+        if sessions is None:
             return (now_ns // _DAY_NS + 1) * _DAY_NS
+        ends = sessions.closes_ns
         place = int(np.searchsorted(ends, now_ns, side="right"))
         return int(ends[place]) if place < len(ends) else NEVER_NS
 

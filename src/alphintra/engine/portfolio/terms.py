@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf, isfinite
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final
 
 from alphintra.core.errors import BadRequest
 from alphintra.engine.layout import BPS
+
+if TYPE_CHECKING:
+    from alphintra.engine.portfolio.sessions import Sessions
 
 #: Maintenance margin that is not given: half the initial one, at most this share of the value.
 MAINTENANCE_MOST: Final = 0.25
@@ -95,7 +95,8 @@ class SymbolTerms:
         participation_bps: the share of a bar's volume that our orders may fill together.
         unlimited_volume: fills are not limited by a bar's volume at all.
         through_only: a bar or print must trade through a resting limit to fill it.
-        sessions_end_ns: when its sessions end, rising: what `Lifetime.DAY` orders live to.
+        sessions: when it trades: what day orders live to, and where its auctions are; `None`:
+            round the clock.
     """
 
     symbol: str
@@ -110,7 +111,7 @@ class SymbolTerms:
     participation_bps: int = BPS
     unlimited_volume: bool = True
     through_only: bool = False
-    sessions_end_ns: NDArray[np.int64] | None = None
+    sessions: "Sessions | None" = None
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "lot_size", "multiplier"):
@@ -124,9 +125,6 @@ class SymbolTerms:
             raise BadTerms(f"{self.symbol}: margin_maintenance {maintenance} is not in [0, 1]")
         if not 0 < self.participation_bps <= BPS:
             raise BadTerms(f"{self.symbol}: participation is between 1 and 10,000 basis points")
-        ends = self.sessions_end_ns
-        if ends is not None and (np.diff(ends) <= 0).any():
-            raise BadTerms(f"{self.symbol}: sessions end one after the other")
 
     @property
     def tick_ratio(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from alphintra.engine.series import Bars, Series
 from alphintra.research.backtest import Market, Watch, backtest_on, prepare
+from alphintra.research.calendars import known_calendar
 from alphintra.research.loading import AnyStrategy, Data, load_data
 from alphintra.research.metrics import daily_returns
 from alphintra.research.result import BacktestResult
@@ -78,7 +79,7 @@ class Experiment:
         Raises:
             RangeEmpty and others: as `load_data`.
         """
-        given = dict(options or {})
+        given = {"default_calendar": known_calendar(data), **(options or {})}
         series = load_data(data, start=start, end=end, symbols=given.pop("symbols", ()))
         found = cls(
             strategy=strategy,
