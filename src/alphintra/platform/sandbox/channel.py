@@ -1,0 +1,64 @@
+"""The inside of a child: how the code that runs there speaks with the parent."""
+
+import fcntl
+import mmap
+import os
+import struct
+from typing import Final
+
+from alphintra.platform.sandbox.limits import FRAME_BYTES_MAX
+
+#: Before each frame: its length.
+HEADER: Final = struct.Struct("<I")
+_F_SEAL_WRITE: Final = 0x0008
+
+
+class Channel:
+    """Frames to and from the parent, and what it lent.
+
+    Attributes:
+        readable: open file descriptors of the files that were named readable, in their order. No
+            other file of a user can be opened.
+        shared: the parent's memory, in its order: what it sealed can be read, the rest written.
+    """
+
+    def __init__(self, fd: int, *, readable: tuple[int, ...], shared: tuple[int, ...]) -> None:
+        self._fd = fd
+        self.readable = readable
+        self.shared = tuple(_map(one) for one in shared)
+
+    def receive(self) -> bytes | None:
+        """Wait for the next frame; None: the parent wants no more."""
+        header = self._read(HEADER.size)
+        if header is None:
+            return None
+        (length,) = HEADER.unpack(header)
+        return self._read(length)
+
+    def send(self, body: bytes) -> None:
+        """Send a frame.
+
+        Raises:
+            ValueError: it is longer than `FRAME_BYTES_MAX`.
+            OSError: the parent is gone.
+        """
+        if len(body) > FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {len(body)} bytes; {FRAME_BYTES_MAX} are the most")
+        left = memoryview(HEADER.pack(len(body)) + body)
+        while left:
+            left = left[os.write(self._fd, left) :]
+
+    def _read(self, length: int) -> bytes | None:
+        parts = []
+        while length:
+            part = os.read(self._fd, min(length, 1 << 20))
+            if not part:
+                return None
+            parts.append(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _map(fd: int) -> mmap.mmap:
+    sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _F_SEAL_WRITE
+    return mmap.mmap(fd, 0, access=mmap.ACCESS_READ if sealed else mmap.ACCESS_WRITE)
