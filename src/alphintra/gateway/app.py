@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from alphintra import identity, market, research, trading
+from alphintra import identity, market, research, strategies, trading
 from alphintra.gateway.addresses import ClientAddresses
 from alphintra.gateway.edge import Edge
 from alphintra.gateway.facades import stock_broker
@@ -30,6 +30,7 @@ CORS_HEADERS = [
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
+    "If-Match",
     "X-API-Key",
     "X-Request-ID",
     "traceparent",
@@ -109,7 +110,7 @@ def compose(
             allow_origins=settings.cors_origins,
             allow_methods=CORS_METHODS,
             allow_headers=CORS_HEADERS,
-            expose_headers=["Retry-After", "X-Request-ID"],
+            expose_headers=["ETag", "Retry-After", "X-Request-ID"],
             max_age=CORS_MAX_AGE_S,
         )
     http.install(app)
@@ -129,6 +130,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
     authenticator = identity.build_authenticator(services)
     market_data = market.MarketService(services)
     desk = trading.TradingService(services, market_data)
+    workshop = strategies.build_strategies(services) if api else None
     app = compose(
         services,
         authenticator,
@@ -139,6 +141,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
                 market.router,
                 market.datasets_router,
                 research.router,
+                strategies.router,
                 identity.router,
                 stock_broker.router,
             )
@@ -149,8 +152,13 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
         root_routers=(identity.well_known_router,),
         has_overview=api,
         snapshots=ContextSnapshots(services.database, market_data) if stream else None,
-        closing=(desk.close, authenticator.close),
+        closing=(
+            *((workshop.close,) if workshop else ()),
+            desk.close,
+            authenticator.close,
+        ),
     )
     app.state.trading = desk
     app.state.market = market_data
+    app.state.strategies = workshop
     return app

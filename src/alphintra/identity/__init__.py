@@ -27,7 +27,7 @@ from alphintra.identity.service.administration import (
 )
 from alphintra.identity.service.housekeeping import run_housekeeping
 from alphintra.identity.service.login import password_matches
-from alphintra.identity.service.registration import create_user, find_user
+from alphintra.identity.service.registration import create_user, find_user, user_named
 from alphintra.identity.service.signing_keys import rotate_signing_key
 from alphintra.identity.service.step_up import Proof, confirm
 
@@ -57,5 +57,6 @@ __all__ = [
     "router",
     "run_housekeeping",
     "set_roles",
+    "user_named",
     "well_known_router",
 ]

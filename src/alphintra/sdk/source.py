@@ -61,11 +61,10 @@ def module_of(text: str, *, file: str = SOURCE_FILE) -> ModuleType:
     sys.modules[name] = module  # dataclasses and Numba look their module up
     try:
         exec(code, module.__dict__)  # noqa: S102 - this is what it is for; see above
-    except Problem:
+    except BaseException as error:
         del sys.modules[name]
-        raise
-    except Exception as error:
-        del sys.modules[name]
+        if isinstance(error, Problem) or not isinstance(error, Exception):
+            raise
         line = line_in(error, file)
         raise StrategyRefused(
             f"{file}, line {line}: {type(error).__name__}: {error}", file=file, line=line

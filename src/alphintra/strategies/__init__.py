@@ -1,1 +1,62 @@
-"""Strategies people make and run: versions, blocks, code, templates, deployments, signals."""
+"""Strategies people make and run: versions, blocks, code, templates, deployments, signals.
+
+    strategies = build_strategies(services)  # one per server process
+    app.state.strategies = strategies
+    app.include_router(router, prefix="/api/v1")
+    version = await load_version(session, principal, version_or_strategy_id)
+    await strategies.close()
+
+Importing this package is cheap; what is asked for is loaded with its first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from alphintra.strategies.code.room import Process, Room
+    from alphintra.strategies.content import checked_parameters, python_of
+    from alphintra.strategies.routes import router
+    from alphintra.strategies.runtime import Strategies, build_strategies
+    from alphintra.strategies.templates import Template, all_templates, template_named
+    from alphintra.strategies.versions import VersionView, freeze_version, load_version
+
+_HOMES: Final = {
+    "Process": "code.room",
+    "Room": "code.room",
+    "Strategies": "runtime",
+    "Template": "templates",
+    "VersionView": "versions",
+    "all_templates": "templates",
+    "build_strategies": "runtime",
+    "checked_parameters": "content",
+    "freeze_version": "versions",
+    "load_version": "versions",
+    "python_of": "content",
+    "router": "routes",
+    "template_named": "templates",
+}
+
+__all__ = [
+    "Process",
+    "Room",
+    "Strategies",
+    "Template",
+    "VersionView",
+    "all_templates",
+    "build_strategies",
+    "checked_parameters",
+    "freeze_version",
+    "load_version",
+    "python_of",
+    "router",
+    "template_named",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

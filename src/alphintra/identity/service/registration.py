@@ -1,7 +1,10 @@
 """New users."""
 
+from uuid import UUID
+
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra.core.clock import now
 from alphintra.core.ids import UserId
@@ -88,6 +91,16 @@ async def find_user(identity: Identity, email: str) -> UserId | None:
     """Return the id of the user with this e-mail address, or `None`."""
     async with identity.services.database.reading() as session:
         found = await session.scalar(select(User.id).where(User.email == emails.canonical(email)))
+    return None if found is None else UserId(found)
+
+
+async def user_named(session: AsyncSession, name: str) -> UserId | None:
+    """Return the id of the enabled user with this e-mail address or id, or `None`."""
+    try:
+        is_meant = User.id == UUID(name)
+    except ValueError:
+        is_meant = User.email == emails.canonical(name)
+    found = await session.scalar(select(User.id).where(is_meant, User.disabled_at.is_(None)))
     return None if found is None else UserId(found)
 
 

@@ -1,0 +1,239 @@
+"""What runs in the sandboxed process of the code service: one question, its answer, the end.
+
+The nursery imports this module once, and every process is a copy of it: what is slow the first time
+(the parser's tables, the reading of the SDK) is done here, before there are any copies.
+"""
+
+import difflib
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+import black
+import jedi
+import pyflakes.checker  # noqa: F401 - read once, for all the copies
+from black.mode import TargetVersion
+from black.parsing import InvalidInput
+
+from alphintra import sdk
+from alphintra.core.errors import Problem
+from alphintra.sdk.parameters import Parameter
+from alphintra.sdk.source import SOURCE_FILE, line_in, load_source
+from alphintra.sdk.watchdog import time_limit
+from alphintra.strategies import blocks
+from alphintra.strategies.code import checking, hooks
+from alphintra.strategies.code.frames import (
+    COMPLETIONS_MAX,
+    FINDINGS_MAX,
+    Answer,
+    Asked,
+    Check,
+    Checked,
+    Compare,
+    Compared,
+    Complete,
+    Completed,
+    Completion,
+    Declared,
+    Finding,
+    Format,
+    Formatted,
+    GraphRead,
+    Loaded,
+    ReadGraph,
+    Severity,
+    encode,
+    question_of,
+)
+
+#: A module that takes longer than this to run does not declare a strategy, it works.
+LOAD_S: Final = 3.0
+_SIGNATURES_MAX: Final = 20
+_TEXT_MAX: Final = 2_000
+_ENVIRONMENT: Final = jedi.InterpreterEnvironment()
+
+
+class Channel(Protocol):
+    """The sandbox's end of the pipe, as far as it is needed here."""
+
+    def receive(self) -> bytes | None: ...
+
+    def send(self, body: bytes) -> None: ...
+
+
+def serve(channel: Channel) -> None:
+    """Answer one question."""
+    body = channel.receive()
+    if body is None:
+        return
+    for answer in answers(question_of(body)):
+        channel.send(encode(answer))
+
+
+def answers(question: Asked) -> Iterator[Answer]:
+    """Yield the answer to a question; to `Check` it may have two parts."""
+    match question:
+        case Check():
+            yield from _checked(question.source)
+        case Format():
+            yield _formatted(question)
+        case Complete():
+            yield _completed(question)
+        case Compare():
+            yield _compared(question)
+        case ReadGraph():
+            yield _graph_read(question)
+
+
+def _checked(source: str) -> Iterator[Answer]:
+    tree, findings = checking.read(source)
+    if tree is not None:
+        findings = [*checking.found_in(tree), *hooks.found_in(tree)]
+        findings.sort(key=lambda one: (one.line, one.column))
+        findings = findings[:FINDINGS_MAX]
+    goes_on = all(one.severity is not Severity.ERROR for one in findings)
+    yield Checked(findings=findings, goes_on=goes_on)
+    if goes_on:
+        yield _loaded(source)
+
+
+def _loaded(source: str) -> Loaded:
+    """Run a text as a module and say what it declares."""
+    try:
+        with time_limit(LOAD_S):
+            strategy = load_source(source)
+    except sdk.StrategyOutOfTime as error:
+        return Loaded(
+            finding=Finding(
+                code="code_out_of_time",
+                line=line_in(error.__cause__ or error, SOURCE_FILE) or 0,
+                message=f"the code took longer than {LOAD_S:g} s before there was a strategy: a "
+                "loop outside the hooks does not end",
+            )
+        )
+    except Problem as problem:
+        extra = problem.extra
+        line, column = extra.get("line"), extra.get("column")
+        return Loaded(
+            finding=Finding(
+                code="does_not_load",
+                message=problem.detail[:_TEXT_MAX],
+                line=line if isinstance(line, int) else 0,
+                column=column if isinstance(column, int) else 0,
+            )
+        )
+    except BaseException as error:  # SystemExit and its like are the user's as well
+        return Loaded(
+            finding=Finding(code="does_not_load", message=f"{type(error).__name__}"[:_TEXT_MAX])
+        )
+    declared = sdk.parameters_of(strategy)
+    return Loaded(
+        name=strategy.__name__[:200],
+        is_vectorised=isinstance(strategy, sdk.Vectorised),
+        declared={name[:200]: declared_of(one) for name, one in list(declared.items())[:100]},
+    )
+
+
+def declared_of(parameter: Parameter) -> Declared:
+    """Return what a parameter says of itself."""
+    return Declared(
+        kind=type(parameter.default).__name__,
+        default=parameter.default,
+        low=parameter.low,
+        high=parameter.high,
+        step=parameter.step,
+        choices=list(parameter.choices),
+        help=parameter.help,
+    )
+
+
+def _formatted(question: Format) -> Formatted:
+    mode = black.Mode(line_length=question.line_length, target_versions={TargetVersion.PY311})
+    try:
+        return Formatted(source=black.format_str(question.source, mode=mode))
+    except (InvalidInput, RecursionError) as error:
+        _, findings = checking.read(question.source)
+        found = findings[0] if findings else Finding(code="syntax_error", message=str(error)[:300])
+        return Formatted(finding=found)
+
+
+def _completed(question: Complete) -> Completed:
+    lines = question.source.split("\n")
+    line = min(max(question.line, 1), len(lines))
+    column = min(max(question.column, 0), len(lines[line - 1]))
+    script = jedi.Script(question.source, path=SOURCE_FILE, environment=_ENVIRONMENT)
+    found = [
+        one
+        for one in script.complete(line, column)
+        # Names with an underscore are shown to whoever begins to type one.
+        if not one.name.startswith("_") or one.name_with_symbols[: -len(one.complete or "")]
+    ][:COMPLETIONS_MAX]
+    return Completed(items=[_completion(one, number) for number, one in enumerate(found)])
+
+
+def _completion(found: "jedi.api.classes.Completion", number: int) -> Completion:
+    signature = documentation = ""
+    # What is behind a name takes time to find; of a long list nobody reads it.
+    if number < _SIGNATURES_MAX and found.type in {"function", "class"}:
+        signatures = found.get_signatures()
+        signature = signatures[0].to_string()[:_TEXT_MAX] if signatures else ""
+        documentation = found.docstring(raw=True)[:_TEXT_MAX]
+    return Completion(
+        name=found.name[:200],
+        rest=(found.complete or "")[:200],
+        type=found.type,
+        signature=signature,
+        documentation=documentation,
+    )
+
+
+def _compared(question: Compare) -> Compared:
+    before, after = (text.splitlines(keepends=True) for text in (question.before, question.after))
+    names = question.names
+    lines = difflib.unified_diff(before, after, names[0], names[1])
+    return Compared(text="".join(line if line.endswith("\n") else f"{line}\n" for line in lines))
+
+
+def _graph_read(question: ReadGraph) -> GraphRead:
+    try:
+        return GraphRead(graph=blocks.graph_of(question.source))
+    except Problem as problem:
+        line = problem.extra.get("line")
+        return GraphRead(
+            finding=Finding(
+                code=problem.code,
+                message=problem.detail[:_TEXT_MAX],
+                line=line if isinstance(line, int) else 0,
+            )
+        )
+
+
+_FIRST = """
+from alphintra.sdk import Bar, Strategy, param, indicators
+import numpy as np
+import math
+
+
+class Mine(Strategy):
+    fast = param(10, 2, 200)
+
+    def setup(self) -> None:
+        self.line = self.indicator("SMA", timeperiod=self.fast)
+
+    def on_bar(self, bar: Bar) -> None:
+        self.buy(np.mean(1), math.floor(2))
+        self.line.now
+        bar.close
+"""
+
+
+def _warm() -> None:
+    """Do everything once."""
+    list(answers(Check(source=_FIRST)))
+    list(answers(Format(source=_FIRST)))
+    lines = _FIRST.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if "." in line and "import" not in line:
+            list(answers(Complete(source=_FIRST, line=number, column=line.rindex(".") + 1)))
+
+
+_warm()
