@@ -25,6 +25,7 @@ PUBLIC = {
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
+    ("GET", "/health/sandbox"),
     ("GET", "/metrics"),
     ("GET", "/"),
     ("WEBSOCKET", f"{API}/stream"),

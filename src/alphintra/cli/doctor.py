@@ -1,5 +1,6 @@
 """`alphintra doctor`: checks the machine and the running platform, and says what to do."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -58,7 +59,7 @@ def examine(*, data_dir: Path | None, url: str | None) -> list[Finding]:
     from alphintra.platform.embedded import default_data_dir, running_on
 
     folder = data_dir or default_data_dir()
-    findings = [check_python(), check_disk(folder)]
+    findings = [check_python(), check_disk(folder), check_sandbox()]
     try:
         occupant = running_on(folder)
     except Problem as problem:
@@ -88,6 +89,20 @@ def check_python() -> Finding:
     if sys.version_info < PYTHON_MIN:
         return _wrong("python", found, f"Install Python {'.'.join(map(str, PYTHON_MIN))} or newer.")
     return _ok("python", found)
+
+
+def check_sandbox() -> Finding:
+    """Look whether users' code can be isolated here."""
+    from alphintra.platform.sandbox import Mode, state
+
+    found = asyncio.run(state())
+    if found.mode is Mode.NONE:
+        return _wrong(
+            "sandbox",
+            f"users' code is refused: {found.reason}",
+            "Use a kernel with Landlock (5.13 or later, `lsm=landlock,…`), or install bubblewrap.",
+        )
+    return _ok("sandbox", f"users' code is isolated by {found.mode}")
 
 
 def check_disk(folder: Path) -> Finding:

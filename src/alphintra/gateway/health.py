@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from alphintra.core.errors import Forbidden, Problem, Unavailable
 from alphintra.gateway.addresses import ClientAddresses, is_loopback
+from alphintra.platform import sandbox
 from alphintra.platform.http import ProblemDocument, Schema
 from alphintra.platform.security import public
 from alphintra.platform.services import Services
@@ -45,6 +46,13 @@ class Ready(Schema):
 
     status: Literal["ready"] = "ready"
     parts: dict[str, float]
+
+
+class SandboxState(Schema):
+    """What isolates users' code on this host: `none` means that it is not run, and `reason` why."""
+
+    mode: sandbox.Mode
+    reason: str
 
 
 class Readiness:
@@ -105,6 +113,12 @@ def health_router(
     async def ready() -> Ready:
         """Ask the database and the bus, and say whether requests can be served."""
         return Ready(parts=await readiness.check())
+
+    @router.get("/health/sandbox", dependencies=[public()], operation_id="sandbox_state")
+    async def sandbox_state() -> SandboxState:
+        """Say what isolates users' code here, or why it is refused."""
+        found = await sandbox.state(services.settings.sandbox)
+        return SandboxState(mode=found.mode, reason=found.reason)
 
     @router.get(
         "/metrics",

@@ -177,6 +177,11 @@ class Settings(BaseSettings):
     deployment_memory_mb: int = Field(
         default=512, ge=128, description="memory that one deployed strategy may have, in MiB"
     )
+    sandbox: str = Field(
+        default="auto",
+        pattern="^(auto|bubblewrap|landlock)$",
+        description="what isolates users' code: bubblewrap, landlock alone, or the first that works",
+    )
     venue_record_days: int = Field(
         default=30,
         ge=1,

@@ -5,6 +5,7 @@ import os
 import signal
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, cast
 
 from alphintra.platform.sandbox.channel import HEADER
@@ -135,11 +136,11 @@ class Child:
     """
 
     def __init__(
-        self, name: str, *, limits: Limits, pid: int, pidfd: int, frames: Frames, output: Output
+        self, name: str, *, limits: Limits, pidfd: int, frames: Frames, output: Output
     ) -> None:
         self.name = name
         self.limits = limits
-        self.pid = pid
+        self.pid = _pid_of(pidfd)
         self._pidfd = pidfd
         self._frames = frames
         self._output = output
@@ -277,6 +278,14 @@ class Child:
         except TimeoutError:
             self.reject("it closed its channel and lived on")
             return await self.wait()
+
+
+def _pid_of(pidfd: int) -> int:
+    """Return the process's number as this process sees it; in a namespace it has another one."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        if line.startswith("Pid:"):
+            return int(line.split()[1])
+    return -1
 
 
 def _read(gone: Gone, limits: Limits, output: str) -> tuple[Reason, str]:

@@ -174,14 +174,14 @@ class Nursery:
         for fd in given:
             os.close(fd)
         if pid < 0:
-            self._send(Started(id=order.id, pid=0))
+            self._send(Started(id=order.id))
             return
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = _Child(
             id=order.id, pid=pid, limits=order.limits, shared_bytes=sum(order.shared_bytes)
         )
         self._poll.register(pidfd, select.POLLIN)
-        self._send(Started(id=order.id, pid=pid), [pidfd])
+        self._send(Started(id=order.id), [pidfd])
 
     def _forget(self) -> None:
         """In the child: let no object of ours close a descriptor that is the child's by then."""

@@ -52,6 +52,16 @@ class Isolation(StrEnum):
     LANDLOCK = "landlock"
 
 
+def isolation_of(wanted: Isolation | str | None) -> Isolation:
+    """Return what to isolate with; None: what the settings say."""
+    if wanted is None:
+        # The nursery imports this package too, and has no use for settings.
+        from alphintra.platform.settings import load_settings
+
+        wanted = load_settings().sandbox
+    return Isolation(wanted)
+
+
 class Mode(StrEnum):
     """What isolates: Landlock and seccomp, with bubblewrap around them, or nothing does."""
 
@@ -95,7 +105,7 @@ class Sandbox:
     Args:
         preload: what the nursery imports before it forks, so that children start with it: modules,
             or "module:function" to be called once (to load compiled code).
-        isolation: what to isolate with.
+        isolation: what to isolate with; None: what the settings say.
         import_from: more folders with modules.
     """
 
@@ -103,11 +113,11 @@ class Sandbox:
         self,
         *,
         preload: Sequence[str] = (),
-        isolation: Isolation | str = Isolation.AUTO,
+        isolation: Isolation | str | None = None,
         import_from: Iterable[Path] = (),
     ) -> None:
         self._preload = tuple(preload)
-        self._isolation = Isolation(isolation)
+        self._isolation = isolation_of(isolation)
         self._import_from = tuple(import_from)
         self._nursery: _Nursery | None = None
         self._opening = asyncio.Lock()
@@ -189,7 +199,6 @@ class Sandbox:
             except SandboxUnavailable as refusal:
                 refusals.append(f"{mode}: {refusal.detail}")
             else:
-                log.info("sandbox_opened", mode=mode, landlock=self._nursery.landlock)
                 return self._nursery
         raise SandboxUnavailable("; ".join(refusals))
 
@@ -213,10 +222,15 @@ class _Nursery:
         self.landlock = 0
         self.is_alive = True
         self._process = process
+        # The process's own `kill` would reap it under the hands of asyncio's watcher.
+        try:
+            self._pidfd = os.pidfd_open(process.pid)
+        except ProcessLookupError:  # it is gone already
+            self._pidfd = -1
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._children: dict[int, Child] = {}
-        self._starting: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._starting: dict[int, asyncio.Future[int]] = {}
         self._early: dict[int, Gone] = {}
         self._opened: asyncio.Future[Opened | Refused] = self._loop.create_future()
         self._ids = 0
@@ -300,7 +314,7 @@ class _Nursery:
         channel, its_channel = socket.socketpair()
         output, its_output = os.pipe()
         files: list[int] = []
-        started: asyncio.Future[tuple[int, int]] = self._loop.create_future()
+        started: asyncio.Future[int] = self._loop.create_future()
         self._starting[number] = started
         try:
             files.extend(_open_file(path) for path in readable)
@@ -318,7 +332,7 @@ class _Nursery:
                 raise ValueError(f"a child is given {len(given)} descriptors; it may have 200")
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._post(encode(order), given)
-                pid, pidfd = await started
+                pidfd = await started
         except (OSError, TimeoutError) as error:
             channel.close()
             os.close(output)
@@ -336,25 +350,23 @@ class _Nursery:
             os.close(its_output)
             for fd in files:
                 os.close(fd)
-        return await self._adopt(number, name, limits, (pid, pidfd), channel, output)
+        return await self._adopt(number, name, limits, pidfd, channel, output)
 
     async def _adopt(
         self,
         number: int,
         name: str,
         limits: Limits,
-        process: tuple[int, int],
+        pidfd: int,
         channel: socket.socket,
         output: int,
     ) -> Child:
-        pid, pidfd = process
         frames = Frames(limits.frame_bytes)
         channel.setblocking(False)
         await self._loop.create_unix_connection(lambda: frames, sock=channel)
         child = Child(
             name or f"child-{number}",
             limits=limits,
-            pid=pid,
             pidfd=pidfd,
             frames=frames,
             output=Output(output, limits.output_bytes),
@@ -371,6 +383,9 @@ class _Nursery:
         self._kill()
         self._fail()
         await self._process.wait()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def _hear(self) -> None:
         while self.is_alive:
@@ -403,10 +418,10 @@ class _Nursery:
             for pidfd in given:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 os.close(pidfd)
-        elif started.pid == 0:
+        elif not given:
             waiting.set_exception(SandboxUnavailable("no process can be made now"))
         else:
-            waiting.set_result((started.pid, given[0]))
+            waiting.set_result(given[0])
 
     async def _post(self, body: bytes, given: Sequence[int]) -> None:
         while True:
@@ -435,8 +450,9 @@ class _Nursery:
             child.bury(None)
 
     def _kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
 
 async def _last_words(process: asyncio.subprocess.Process) -> str:

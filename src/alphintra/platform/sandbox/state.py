@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from alphintra.platform.sandbox.errors import SandboxUnavailable
-from alphintra.platform.sandbox.sandbox import Isolation, Mode, Sandbox
+from alphintra.platform.sandbox.sandbox import Isolation, Mode, Sandbox, isolation_of
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,9 +19,13 @@ _found: dict[Isolation, State] = {}
 _asking = asyncio.Lock()
 
 
-async def state(isolation: Isolation | str = Isolation.AUTO) -> State:
-    """Try it once in the life of this process, and remember."""
-    wanted = Isolation(isolation)
+async def state(isolation: Isolation | str | None = None) -> State:
+    """Try it once in the life of this process, and remember.
+
+    Args:
+        isolation: what to isolate with; None: what the settings say.
+    """
+    wanted = isolation_of(isolation)
     async with _asking:
         if wanted not in _found:
             _found[wanted] = await _try(wanted)

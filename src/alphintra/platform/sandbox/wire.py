@@ -43,10 +43,9 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A child is there; with it comes a descriptor of the process. 0: it could not be made."""
+    """A child is there; with it comes a descriptor of the process. Without: there is none."""
 
     id: int
-    pid: int
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
