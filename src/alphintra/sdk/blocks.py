@@ -38,6 +38,16 @@ _DAY_S: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
+def smaller(a: float, b: float) -> float:
+    """Return the smaller of two numbers; NaN when one of them is not known."""
+    return nan if a != a or b != b else min(a, b)
+
+
+def larger(a: float, b: float) -> float:
+    """Return the larger of two numbers; NaN when one of them is not known."""
+    return nan if a != a or b != b else max(a, b)
+
+
 # Conditions that remember.
 
 

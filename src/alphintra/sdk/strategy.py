@@ -1,6 +1,6 @@
 """The base class of strategies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 from random import Random
@@ -12,7 +12,7 @@ from alphintra import indicators
 from alphintra.engine.series import Bars, Floats
 from alphintra.sdk.errors import StrategyRefused
 from alphintra.sdk.hosting import Host, Lifetime, Order, Status, Terms
-from alphintra.sdk.lines import PRICES, Line, Series, Timeline, crossings, make_lines
+from alphintra.sdk.lines import PRICES, Line, Series, Timeline, crossing_steps, crossings
 from alphintra.sdk.parameters import parameters_of, resolved
 from alphintra.sdk.resampling import duration_ns
 from alphintra.sdk.views import Bar, Fill, Position, Quote, Trade, moment
@@ -136,7 +136,7 @@ class Strategy:
             other = below._whole(place) if isinstance(below, Line) else np.full_like(values, below)
             return {"crossing": crossings(values, other)}
 
-        (line,) = make_lines(timeline, compute, "crossing")
+        (line,) = timeline.lines(compute, "crossing", steps=crossing_steps(above, below))
         self._host.lines.append(line)
         return line
 
@@ -155,7 +155,7 @@ class Strategy:
             return self._indicator_lines(what, timeline, on, parameters)
         function = what
         name = getattr(function, "__name__", "line")
-        return make_lines(timeline, lambda bars: {name: function(bars, **parameters)}, name)
+        return timeline.lines(lambda bars: {name: function(bars, **parameters)}, name)
 
     def _indicator_lines(
         self, name: str, timeline: Timeline, on: Series | Line | None, given: Mapping[str, Any]
@@ -167,9 +167,26 @@ class Strategy:
             columns = {price: getattr(bars, price) for price in PRICES}
             if isinstance(on, Line):
                 columns["close"] = on._whole(self._host.feed.place(bars.symbol))
+            if any(one.column == "session" for one in info.inputs):
+                columns["session"] = indicators.session_numbers(bars.open_ns)
             return indicators.compute(info.name, columns, **chosen)
 
-        return make_lines(timeline, compute, *(output.name for output in info.outputs))
+        def begin(symbol: int) -> Callable[[int], Sequence[float]]:
+            handle = indicators.stream(info.name, **chosen)
+            source = {price: timeline.price(price) for price in PRICES}
+            if isinstance(on, Line):
+                source["close"] = on
+            inputs = [source[one.name if one.name in source else one.column] for one in info.inputs]
+
+            def step(at: int) -> Sequence[float]:
+                value = handle.push(*[line._value(symbol, at) for line in inputs])
+                return value if isinstance(value, tuple) else (value,)
+
+            return step
+
+        known = all({one.name, one.column} & {*PRICES} for one in info.inputs)
+        outputs = [output.name for output in info.outputs]
+        return timeline.lines(compute, *outputs, steps=begin if known else None)
 
     def every(self, interval: str, name: str = "") -> None:
         """Have `on_timer(name)` called at whole multiples of "15m", "1h", "1d" … in UTC.
@@ -221,7 +238,7 @@ class Strategy:
                 ("gtc", "day", "ioc", "fok"); `post_only`, `reduce_only`; `parent`, an order whose
                 fills bring this one to life (a quantity of 0 follows them); `sibling`, an order
                 that a fill of this one cancels, and the other way round; `tag`, a text that shows
-                up with the trade.
+                up with the trade; `confidence`, from 0 to 1, for whoever approves signals.
 
         Raises:
             StrategyRefused: a quantity or price that is no positive number.
@@ -244,14 +261,22 @@ class Strategy:
             terms={"reduce_only": True, "tag": tag},
         )
 
-    def target_weight(self, weight: float, symbol: str | None = None, tag: str = "") -> Order:
+    def target_weight(
+        self,
+        weight: float,
+        symbol: str | None = None,
+        tag: str = "",
+        *,
+        confidence: float = 1.0,
+    ) -> Order:
         """Bring a position to a share of equity: 1.0 all in, 0.0 out, -0.5 half sold short.
 
         It is sized at the price it meets, in whole lots, so that the costs are covered too.
         """
         if not isfinite(weight):
             raise StrategyRefused(f"a target weight is a number, not {weight}")
-        return self._host.submit_weight(self._host.feed.place(symbol), weight, tag)
+        place = self._host.feed.place(symbol)
+        return self._host.submit_weight(place, weight, tag, _confidence(confidence))
 
     def bracket(
         self,
@@ -345,6 +370,7 @@ class Strategy:
                 raise StrategyRefused(f"{name} is a positive number, not {value}")
         if not (isfinite(quantity) and quantity >= 0):
             raise StrategyRefused(f"a quantity is a number from zero, not {quantity}")
+        _confidence(terms.get("confidence", 1.0))
         known = dict(terms)
         try:
             known["lifetime"] = Lifetime(known.get("lifetime", Lifetime.GTC))
@@ -355,8 +381,8 @@ class Strategy:
         return self._host.submit(order)
 
     def _timeline(self, symbol: str | None, timeframe: str | None) -> Timeline:
-        feed = self._host.feed
-        timeline = Timeline(feed, None if symbol is None else feed.place(symbol), timeframe)
+        pinned = None if symbol is None else self._host.feed.place(symbol)
+        timeline = self._host.timeline(pinned, timeframe)
         for place in timeline.symbols():
             timeline.bars(place)  # so that what is missing is told here, with this line of code
         return timeline
@@ -369,3 +395,9 @@ class Strategy:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in parameters_of(type(self)))
         return f"{type(self).__name__}({values})"
+
+
+def _confidence(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise StrategyRefused(f"a confidence is a number from 0 to 1, not {value}")
+    return value
