@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from alphintra.market.service import MarketService
     from alphintra.market.session_times import session_times
     from alphintra.market.sessions import TradingSession, is_open, next_close, sessions_between
+    from alphintra.market.timeframes import FIXED_NS
 
 _HOMES: Final = {
     "board": ("LatestQuote", "QuoteBoard"),
@@ -67,6 +68,7 @@ _HOMES: Final = {
     "service": ("MarketService",),
     "session_times": ("session_times",),
     "sessions": ("TradingSession", "is_open", "next_close", "sessions_between"),
+    "timeframes": ("FIXED_NS",),
 }
 _HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -80,6 +82,7 @@ def __getattr__(name: str) -> Any:  # whatever the name stands for
 
 
 __all__ = [
+    "FIXED_NS",
     "Candle",
     "Dataset",
     "DatasetService",

@@ -1,6 +1,6 @@
 """Refusals of deployments."""
 
-from alphintra.core.errors import BadRequest, Conflict, NotFound, Unavailable
+from alphintra.core.errors import BadRequest, Conflict, NotFound
 
 
 class NoSuchDeployment(NotFound):
@@ -64,9 +64,3 @@ class DayNotOver(BadRequest):
     """The deployment did not run on that day, or the day has not begun."""
 
     code = "deployment_day_missing"
-
-
-class SandboxMissing(Unavailable):
-    """This host cannot isolate strategies, so none is run. `GET /health` says what is missing."""
-
-    code = "sandbox_missing"

@@ -42,13 +42,16 @@ class LimitsModel(Schema):
         default=None, description="units of any one symbol, long or short"
     )
     notional: Positive | None = Field(
-        default=None, description="worth of all its positions; default: its capital"
+        default=None, description="worth of all its positions; default: its money, profits included"
     )
     orders_per_minute: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=60, description="more than this stop it"
     )
     on_breach: OnBreach = Field(
         default=OnBreach.LIQUIDATE, description="what a limit of losses does when it is reached"
+    )
+    on_failure: OnBreach = Field(
+        default=OnBreach.STOP, description="what happens when the strategy raises or keeps dying"
     )
 
 

@@ -105,5 +105,6 @@ async def on_outcome(session: AsyncSession, event: ReceivedEvent) -> None:
     row.decided_at = outcome.decided_at
     if outcome.outcome is not trading.Outcome.ORDERED:
         row.is_live = outcome.order_id is not None
-        row.is_told = row.kind == CANCEL or row.origin == PLATFORM
+        # Of an order that was recorded and rejected the strategy hears as of any order.
+        row.is_told = row.kind == CANCEL or row.origin == PLATFORM or row.is_live
     await wake(session, row.deployment_id)

@@ -43,24 +43,9 @@ WISHES: Final[dict[Wish, frozenset[Status]]] = {
     Wish.LIQUIDATE: _ACTIVE | {Status.STOPPING, Status.LIQUIDATING} | OVER,
 }
 
-#: What a runner may make of a state. Any active one may begin anew: a process has died.
+#: What a runner may make of a state. An active one may begin anew: a process has died.
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
-    Status.STARTING: frozenset({Status.WARMING, Status.STOPPING, Status.LIQUIDATING}),
-    Status.WARMING: frozenset(
-        {
-            Status.STARTING,
-            Status.RUNNING,
-            Status.PAUSED,
-            Status.STOPPING,
-            Status.LIQUIDATING,
-        }
-    ),
-    Status.RUNNING: frozenset(
-        {Status.STARTING, Status.PAUSED, Status.STOPPING, Status.LIQUIDATING}
-    ),
-    Status.PAUSED: frozenset(
-        {Status.STARTING, Status.RUNNING, Status.STOPPING, Status.LIQUIDATING}
-    ),
+    **dict.fromkeys(_ACTIVE, _ACTIVE | {Status.STOPPING, Status.LIQUIDATING}),
     Status.STOPPING: frozenset({Status.LIQUIDATING, Status.STOPPED, Status.FAILED}),
     Status.LIQUIDATING: frozenset({Status.STOPPING, Status.STOPPED, Status.FAILED}),
     Status.STOPPED: frozenset({Status.LIQUIDATING}),

@@ -46,6 +46,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     notional: Decimal | None = None
     orders_per_minute: int = 60
     on_breach: OnBreach = OnBreach.LIQUIDATE
+    #: When the strategy raises, or its process keeps dying.
+    on_failure: OnBreach = OnBreach.STOP
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
