@@ -90,7 +90,7 @@ class Curious(Strategy):
         self.seen += 1
         for line in (self.average, self.bars.close):
             assert {name for name in dir(line) if not name.startswith("_")} == {
-                "forget", "last", "name", "now", "outputs", "ready",
+                "last", "name", "now", "outputs", "ready",
             }  # fmt: skip
             for back in (-1, -1000):
                 with pytest.raises(IndexError, match="future"):

@@ -178,7 +178,7 @@ def backtest(
 @app.command()
 def trade(
     strategy: StrategyArgument,
-    symbol: Annotated[str, typer.Option(help="What to trade, e.g. AAPL.")],
+    symbol: Annotated[str, typer.Option(help="What to trade: AAPL, or A,B.")],
     timeframe: Annotated[str, typer.Option(help="Of the candles: 1s … 1d.")] = "1m",
     param: ParamOption = None,
     capital: Annotated[float, typer.Option(min=1, help="Money that the strategy reckons with.")] = (

@@ -1,5 +1,6 @@
 """`alphintra trade`: the strategy that was backtested, live on paper."""
 
+import hashlib
 import json as json_module
 import signal
 import sys
@@ -15,18 +16,21 @@ from typing import Any, Final
 from alphintra.cli.client import Api
 from alphintra.cli.errors import CommandFailed
 from alphintra.cli.live.desk import Desk
-from alphintra.cli.live.feed import LiveFeed
-from alphintra.cli.live.host import LiveHost, Say
-from alphintra.cli.live.orders import Grid, Names
 from alphintra.cli.live.session import TradingSession
 from alphintra.core.errors import Problem
 from alphintra.research.loading import load_strategy
+from alphintra.sdk.live.feed import LiveFeed
+from alphintra.sdk.live.host import LiveHost, Say
+from alphintra.sdk.live.orders import Grid, Names, name_of_time
+from alphintra.sdk.live.run import LiveRun
 from alphintra.sdk.resampling import duration_ns
 from alphintra.sdk.strategy import Strategy
 from alphintra.sdk.views import moment
 
 #: What the stream has candles of: their ends lie on a grid.
 TIMEFRAMES: Final = ("1s", "5s", "15s", "1m", "5m", "15m", "30m", "1h", "4h", "1d")
+#: Client order ids have 128 characters.
+_SYMBOLS_IN_NAMES_MAX: Final = 40
 _SETTLE_PAUSES_S: Final = (0.05, 0.15, 0.4, 0.9)
 
 
@@ -96,20 +100,22 @@ def trade(options: TradeOptions, api: Api, *, say: Say, stop: Stop) -> LiveHost:
         CommandFailed: the server's.
     """
     strategy = _strategy(options)
-    symbol = options.symbol.upper()
-    feed = LiveFeed(symbol)
+    symbols = _symbols(options)
+    feed = LiveFeed(symbols)
+    names = Names(_prefix(options, strategy))
+    instruments = [api.get(f"/market-data/instruments/{symbol}") for symbol in symbols]
     host = LiveHost(
         strategy,
         feed,
-        None if options.dry_run else Desk(api, symbol),
-        grid=Grid(api.get(f"/market-data/instruments/{symbol}")),
-        names=Names(options.name or type(strategy).__name__, symbol, options.timeframe),
+        None if options.dry_run else Desk(api, symbols),
+        grids=[Grid(one["tick_size"], one["lot_size"]) for one in instruments],
+        names=names,
         capital=options.capital,
         fee=options.fee,
         say=say,
     )
     session = TradingSession(
-        strategy,
+        LiveRun(strategy, host, feed, names),
         host,
         feed,
         api,
@@ -130,6 +136,24 @@ def trade(options: TradeOptions, api: Api, *, say: Say, stop: Stop) -> LiveHost:
         raise
     _finish(session, host, strategy, cancel=options.cancel_on_stop, close=options.close, say=say)
     return host
+
+
+def _symbols(options: TradeOptions) -> list[str]:
+    symbols = [text.strip().upper() for text in options.symbol.split(",")]
+    if not all(symbols) or len(set(symbols)) < len(symbols):
+        raise CommandFailed(
+            f"--symbol {options.symbol}: give each symbol once", code="unknown_symbol"
+        )
+    return symbols
+
+
+def _prefix(options: TradeOptions, strategy: Strategy) -> str:
+    """Return how the names of a session's orders begin."""
+    symbols = "+".join(_symbols(options))
+    if len(symbols) > _SYMBOLS_IN_NAMES_MAX:
+        digest = hashlib.sha256(symbols.encode()).hexdigest()[:8]
+        symbols = f"{symbols.partition('+')[0]}+{digest}"
+    return f"{options.name or type(strategy).__name__}/{symbols}/{options.timeframe}/"
 
 
 def _strategy(options: TradeOptions) -> Strategy:
@@ -172,7 +196,7 @@ def _chosen(texts: Sequence[str]) -> dict[str, str]:
 def _about(options: TradeOptions, strategy: Strategy) -> dict[str, Any]:
     return {
         "strategy": repr(strategy),
-        "symbol": options.symbol.upper(),
+        "symbol": ",".join(_symbols(options)),
         "timeframe": options.timeframe,
         "capital": options.capital,
     }
@@ -200,7 +224,8 @@ def _first_candle(options: TradeOptions, strategy: Strategy) -> str | None:
 def _keep_first_candle(options: TradeOptions, strategy: Strategy, feed: LiveFeed) -> None:
     if options.state is None or options.state.exists() or len(feed) == 0:
         return
-    first = moment(int(feed.candles().open_ns[0])).isoformat()
+    begins = [feed.bars(place).open_ns[:1] for place in range(len(feed.symbols))]
+    first = moment(int(min(times[0] for times in begins if len(times)))).isoformat()
     partial = options.state.with_name(f"{options.state.name}.partial")
     partial.write_text(json_module.dumps({**_about(options, strategy), "first_candle": first}))
     partial.replace(options.state)
@@ -223,24 +248,32 @@ def _finish(
         for known in host.open_known():
             host.cancel(known.order)
     if close:
-        strategy.close(tag="stop")
+        # An event of its own: a restart lives through the last candle again, and not through this.
+        host.begin(f"{name_of_time(host.feed.now_ns)}s")
+        for symbol in host.feed.symbols:
+            strategy.close(symbol, tag="stop")
         host.flush()
         for pause_s in _SETTLE_PAUSES_S:
             if not host.open_known():
                 break
             time.sleep(pause_s)
             session.catch_up()
-    (position,) = host.positions
     say(
         "stopped",
         {
-            "position": position.quantity,
-            "average_price": position.average_price,
+            **_held(host),
             "cash": round(host.cash(), 8),
             "equity": round(host.equity(), 8),
             "open_orders": [known.server_id or str(known.order.id) for known in host.open_known()],
         },
     )
+
+
+def _held(host: LiveHost) -> dict[str, object]:
+    if len(host.positions) == 1:
+        (position,) = host.positions
+        return {"position": position.quantity, "average_price": position.average_price}
+    return {"positions": {one.symbol: one.quantity for one in host.positions if one}}
 
 
 def _say_json(what: str, about: Mapping[str, object]) -> None:

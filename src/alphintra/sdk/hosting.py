@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from alphintra.sdk.feed import Feed
-from alphintra.sdk.lines import Line
+from alphintra.sdk.lines import Line, Timeline
 from alphintra.sdk.views import Position
 
 
@@ -49,6 +49,7 @@ class Terms:
     parent: "Order | None" = None
     sibling: "Order | None" = None
     tag: str = ""
+    confidence: float = 1.0  #: as the strategy says, from 0 to 1; fills do not depend on it
 
 
 class Order:
@@ -104,7 +105,10 @@ class Host(Protocol):
     def submit(self, terms: Terms) -> Order:
         """Give an order; it can fill from the next event on."""
 
-    def submit_weight(self, symbol: int, weight: float, tag: str) -> Order:
+    def timeline(self, pinned: int | None, timeframe: str | None) -> Timeline:
+        """Return the bars that lines go with."""
+
+    def submit_weight(self, symbol: int, weight: float, tag: str, confidence: float) -> Order:
         """Give an order that brings a position to a share of equity, sized as it fills."""
 
     def cancel(self, order: Order) -> None:

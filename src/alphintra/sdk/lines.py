@@ -5,7 +5,7 @@ as long as its function looks back only, the same as computing it bar by bar. Ev
 the product looks back only; for functions of your own `alphintra check` finds out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -17,6 +17,9 @@ from alphintra.sdk.resampling import resampled
 
 #: What a line is made of: the bars of one symbol in, named columns of their length out.
 Compute = Callable[[Bars], Mapping[str, Floats]]
+#: The same computation bar by bar, for bars that come one after the other: for the place of a
+#: symbol, what takes the number of each bar, in turn, and gives the value of each output there.
+Steps = Callable[[int], Callable[[int], Sequence[float]]]
 NAN: Final = float("nan")
 #: Lines that are nearer to each other than this share are equal: sums round.
 _EQUAL: Final = 1e-9
@@ -54,9 +57,18 @@ class Timeline:
             self._bars[symbol] = found
         return found
 
-    def forget(self) -> None:
-        """Read the bars again: a live feed has more of them."""
-        self._bars.clear()
+    def lines(
+        self, compute: Compute, *outputs: str, steps: Steps | None = None
+    ) -> tuple["Line", ...]:
+        """Return the lines of all outputs of one computation, which is done once for them."""
+        lines = {output: LazyLine(self, compute, output) for output in outputs}
+        for line in lines.values():
+            line.outputs = lines
+        return tuple(lines.values())
+
+    def price(self, name: str) -> "Line":
+        """Return the line of a column of the bars."""
+        return self.lines(lambda bars: {name: getattr(bars, name)}, name)[0]
 
     def at_hand(self) -> tuple[int, int]:
         """Return the symbol at hand and how many of its bars have closed, less one."""
@@ -137,21 +149,20 @@ class Line:
             found = self._values[symbol]
         return found
 
+    def _value(self, symbol: int, at: int) -> float:
+        """Return the value at a bar of a symbol."""
+        return float(self._whole(symbol)[at])
+
     def _whole_over_rows(self) -> Floats:
         """Return the values that the rows of the history see, also those to come."""
         timeline = self._timeline
         return timeline.over_rows({symbol: self._whole(symbol) for symbol in timeline.symbols()})
 
-    def forget(self) -> None:
-        """Compute again: there are more bars."""
-        self._timeline.forget()
-        self._values.clear()
-
     def _fill(self, symbol: int) -> None:
         bars = self._timeline.bars(symbol)
         for name, column in self._compute(bars).items():
             if name in self.outputs:
-                self.outputs[name]._values[symbol] = _checked(name, column, len(bars))
+                self.outputs[name]._values[symbol] = checked(name, column, len(bars))
 
     def __repr__(self) -> str:
         return f"Line({self.name}: {self[0]:g})"
@@ -170,6 +181,28 @@ def crossings(above: Floats, below: Floats) -> Floats:
     side = side[known]  # equal lines stay on the side on which they were
     before = np.concatenate((np.zeros(min(1, len(side))), side[:-1]))
     return np.where((side != before) & (before != 0), side, 0.0)
+
+
+def crossing_steps(above: Line, below: Line | float) -> Steps:
+    """Return what `crossings` gives, bar by bar."""
+
+    def begin(symbol: int) -> Callable[[int], Sequence[float]]:
+        before = 0.0
+
+        def step(at: int) -> tuple[float]:
+            nonlocal before
+            other = below._value(symbol, at) if isinstance(below, Line) else below
+            apart = above._value(symbol, at) - other
+            side = before
+            if abs(apart) > _EQUAL * abs(other):
+                side = 1.0 if apart > 0 else -1.0
+            crossed = side if side != before and before else 0.0
+            before = side
+            return (crossed,)
+
+        return step
+
+    return begin
 
 
 class LazyLine(Line):
@@ -193,9 +226,7 @@ class Series:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self.open, self.high, self.low, self.close, self.volume = (
-            make_lines(timeline, _column_reader(name), name)[0] for name in PRICES
-        )
+        self.open, self.high, self.low, self.close, self.volume = map(timeline.price, PRICES)
 
     def __len__(self) -> int:
         """How many bars have closed."""
@@ -207,18 +238,6 @@ class Series:
         return len(self) > 0
 
 
-def make_lines(timeline: Timeline, compute: Compute, *outputs: str) -> tuple[Line, ...]:
-    """Return the lines of all outputs of one computation, which is done once for them."""
-    lines = {output: LazyLine(timeline, compute, output) for output in outputs}
-    for line in lines.values():
-        line.outputs = lines
-    return tuple(lines.values())
-
-
-def _column_reader(name: str) -> Compute:
-    return lambda bars: {name: getattr(bars, name)}
-
-
 def _as_of(bars: Bars, values: Floats, close_ns: Times) -> Floats:
     """Return the newest value known at each time, shape of `close_ns`; NaN before the first."""
     if len(bars) == 0:
@@ -227,7 +246,12 @@ def _as_of(bars: Bars, values: Floats, close_ns: Times) -> Floats:
     return np.where(at >= 0, values[np.maximum(at, 0)], np.nan)
 
 
-def _checked(name: str, column: Any, length: int) -> Floats:
+def checked(name: str, column: Any, length: int) -> Floats:
+    """Return what a computation gave as a column of one value per bar.
+
+    Raises:
+        StrategyRefused: it has another shape.
+    """
     values = np.ascontiguousarray(column, dtype=np.float64)
     if values.shape != (length,):
         raise StrategyRefused(

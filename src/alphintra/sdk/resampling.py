@@ -40,6 +40,11 @@ def duration_text(length_ns: int) -> str:
     return f"{length_ns / 1e9:g}s"
 
 
+def offset_ns(timeframe: str) -> int:
+    """Return where after the epoch the stretches of a timeframe begin: weeks on a Monday."""
+    return _WEEK_OFFSET_NS if timeframe.endswith("w") else 0
+
+
 def resampled(bars: Bars, timeframe: str) -> Bars:
     """Return bars of a longer timeframe, cut at whole multiples of it in UTC, weeks on Mondays.
 
@@ -52,11 +57,11 @@ def resampled(bars: Bars, timeframe: str) -> Bars:
     length_ns = duration_ns(timeframe)
     if len(bars) and int((bars.close_ns - bars.open_ns).max()) > length_ns:
         raise StrategyRefused(f"{bars.symbol}: bars of {timeframe} cannot be made from longer ones")
-    offset_ns = _WEEK_OFFSET_NS if timeframe.endswith("w") else 0
-    stretch = (bars.open_ns - offset_ns) // length_ns
+    begin_ns = offset_ns(timeframe)
+    stretch = (bars.open_ns - begin_ns) // length_ns
     first = np.flatnonzero(np.diff(stretch, prepend=stretch[:1] - 1))
     last = np.append(first[1:], len(stretch)) - 1
-    open_ns = stretch[first] * length_ns + offset_ns
+    open_ns = stretch[first] * length_ns + begin_ns
     if len(first) == 0:
         return bars
     return Bars(

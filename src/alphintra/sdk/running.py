@@ -23,7 +23,7 @@ from alphintra.sdk.blame import blamed
 from alphintra.sdk.errors import RunCancelled
 from alphintra.sdk.feed import Feed, Whole
 from alphintra.sdk.hosting import Lifetime, Order, Status, Terms
-from alphintra.sdk.lines import Line
+from alphintra.sdk.lines import Line, Timeline
 from alphintra.sdk.stepping import Stepper
 from alphintra.sdk.strategy import Strategy
 from alphintra.sdk.ticks import Ticks
@@ -146,7 +146,11 @@ class Session:
         )
         return self._given(order_id, terms.symbol, terms.is_buy, terms.tag)
 
-    def submit_weight(self, symbol: int, weight: float, tag: str) -> Order:
+    def timeline(self, pinned: int | None, timeframe: str | None) -> Timeline:
+        """Return the bars that lines go with."""
+        return Timeline(self.feed, pinned, timeframe)
+
+    def submit_weight(self, symbol: int, weight: float, tag: str, confidence: float) -> Order:
         """Give an order that is sized as it fills."""
         self._catch_up()
         is_buy = weight >= 0
@@ -385,7 +389,7 @@ class Session:
         Without a calendar it is the day on which the market goes on: an order that is given when a
         market has closed is for its next day.
         """
-        if self._terms[symbol].sessions_end_ns is not None:
+        if self._terms[symbol].sessions is not None:
             return int(self._simulation.session_end_ns(symbol))
         feed = self.feed
         rows = self._rows_of.get(symbol)

@@ -15,10 +15,10 @@ import pytest
 
 from alphintra import identity
 from alphintra.cli.client import Api
-from alphintra.cli.live.host import LiveHost
 from alphintra.cli.trade import Stop, TradeOptions, trade
 from alphintra.core.clock import to_ns
 from alphintra.core.market_data import FEED_SUBJECT, Bar, FeedBatch, encode
+from alphintra.sdk.live.host import LiveHost
 from tests.gateway.product import SYMBOL, Person, Product, product_settings, running_product
 
 PATIENCE_S = 30

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from alphintra.cli.live.desk import InDoubt
-from alphintra.cli.live.feed import Candle, LiveFeed
-from alphintra.cli.live.host import LiveHost
-from alphintra.cli.live.orders import Grid, Names
-from alphintra.sdk import Status, Strategy
+from alphintra.cli.live.desk import execution_of, state_of
+from alphintra.sdk import Bar, Status, Strategy
+from alphintra.sdk.live.feed import LiveFeed
+from alphintra.sdk.live.growing import Candle
+from alphintra.sdk.live.host import InDoubt, LiveHost
+from alphintra.sdk.live.orders import Grid, Known, Names
+from alphintra.sdk.live.run import LiveRun
 from tests.cli.live.conftest import Market, Start, Wire
 from tests.cli.live.test_trade import CROSS, FALLING, orders_of
 from tests.gateway.product import Person, Product
@@ -76,39 +78,41 @@ class Silent:
     def __init__(self) -> None:
         self.bodies: list[Mapping[str, Any]] = []
 
-    def place(self, body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def place(self, known: Known, body: Mapping[str, Any]) -> None:
         self.bodies.append(body)
         raise InDoubt("no answer")
 
-    def cancel(self, server_id: str) -> Mapping[str, Any]:
+    def cancel(self, known: Known) -> None:
         raise InDoubt("no answer")
 
-    def price(self, *, is_buy: bool) -> float:
+    def price(self, symbol: str, *, is_buy: bool) -> float:
         return 100.0
 
 
 class Buys(Strategy):
-    def setup(self) -> None:
+    def on_bar(self, bar: Bar) -> None:
         self.order = self.buy(1)
 
 
 @pytest.fixture
 def doubtful() -> tuple[LiveHost, Buys, Silent]:
-    strategy, feed, desk = Buys(), LiveFeed("SPY"), Silent()
-    feed.extend([Candle(0, 60_000_000_000, 99.0, 101.0, 98.0, 100.0, 5.0)])
+    strategy, feed, desk = Buys(), LiveFeed(["SPY"]), Silent()
+    names = Names("Buys/SPY/1m/")
     host = LiveHost(
         strategy,
         feed,
         desk,
-        grid=Grid({"tick_size": "0.01", "lot_size": "1"}),
-        names=Names("Buys", "SPY", "1m"),
+        grids=[Grid("0.01", "1")],
+        names=names,
         capital=1_000.0,
         fee=0.0,
         say=lambda *_: None,
     )
-    host.settle()
-    strategy.setup()
-    host.flush()
+    run = LiveRun(strategy, host, feed, names)
+    run.set_up()
+    run.settle()
+    candle = Candle(0, 60_000_000_000, 99.0, 101.0, 98.0, 100.0, 5.0)
+    run.candles([(0, candle)], candle.close_ns)
     return host, strategy, desk
 
 
@@ -130,15 +134,15 @@ def test_an_order_without_an_answer_that_the_server_has_is_its_order(
     (known,) = host.doubtful()
     view = {
         "id": "one", "version": 1, "quantity": "1", "type": "MARKET", "status": "ACCEPTED",
-        "client_order_id": known.order.id,
+        "client_order_id": known.order.id, "symbol": "SPY", "side": "BUY",
     }  # fmt: skip
-    host.found(known, [view])
+    host.found(known, [state_of(view)])
     fill = {
         "trade_id": "t", "order_id": "one", "side": "BUY", "quantity": "1", "price": "100.5",
-        "fee": "0.5", "liquidity": "TAKER", "executed_at": "1970-01-01T00:01:01Z",
+        "fee": "0.5", "liquidity": "TAKER", "executed_at": "1970-01-01T00:01:01Z", "symbol": "SPY",
     }  # fmt: skip
-    host.book(fill)
-    host.book(fill)
+    host.book(execution_of(fill))
+    host.book(execution_of(fill))
     assert (strategy.order.status, strategy.order.average_price) == (Status.FILLED, 100.5)
     assert (host.positions[0].quantity, host.cash()) == (1, 899.0)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from alphintra.cli.live.orders import Names
 from alphintra.core.clock import to_ns
 from alphintra.research.backtest import backtest
+from alphintra.sdk.live.orders import Names, time_of_name
 from tests.cli.live.conftest import MINUTE, Market, Start
 from tests.gateway.product import SYMBOL, Person, Product
 
@@ -68,9 +68,9 @@ async def test_decisions_are_those_of_a_backtest_over_the_same_candles(
         for order in result.orders
         if order["created_ns"] >= first_live_ns
     ]
-    names = Names("SmaCross", SYMBOL, "1m")
+    names = Names(f"SmaCross/{SYMBOL}/1m/")
     live = [
-        (names.time_of(order["client_order_id"]), order["side"])
+        (time_of_name(names.event_of(order["client_order_id"])), order["side"])
         for order in await orders_of(product, trader)
     ]
     assert len(live) == 5

@@ -1,1 +1,1 @@
-"""The live host of strategies: the class that is backtested, over the public API."""
+"""The live host of strategies over the public API; the host itself is `alphintra.sdk.live`."""

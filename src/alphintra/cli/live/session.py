@@ -1,32 +1,26 @@
-"""A strategy's live session: what the stream tells becomes the hooks of a backtest, in its order.
-
-    warm-up   the candles and executions of the past, in the order of time; no order is sent, an
-              order that an earlier session has given is found again by its name
-    live      a fill: `on_fill`; a closed candle: `on_bar`, then the timers that are due; a quote:
-              `on_quote`
-
-A candle that closed while nobody watched is shown to the strategy, but does not trade.
-"""
+"""A strategy's live session over HTTP: what the server stores and streams becomes a live run."""
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from math import nan
 from typing import Any, Final
 
-import numpy as np
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from alphintra.cli.client import API, Api
 from alphintra.cli.errors import CommandFailed, Refused, Unreachable
-from alphintra.cli.live.desk import Desk
-from alphintra.cli.live.feed import CANDLES_MAX, Candle, LiveFeed, at_ns
-from alphintra.cli.live.host import LiveHost, Say
-from alphintra.core.clock import NS_PER_SECOND
-from alphintra.engine.series import Quotes
-from alphintra.sdk.blame import blamed
-from alphintra.sdk.strategy import Strategy
-from alphintra.sdk.views import Bar, Quote, moment, view_of
+from alphintra.cli.live.desk import Desk, execution_of, state_of
+from alphintra.core.clock import NS_PER_SECOND, to_ns
+from alphintra.sdk.live.feed import LiveFeed
+from alphintra.sdk.live.growing import CANDLES_MAX, Candle
+from alphintra.sdk.live.host import LiveHost, Say
+from alphintra.sdk.live.run import MISSED, LiveRun
+from alphintra.sdk.live.told import Execution, OrderState
+from alphintra.sdk.views import moment
 
 PAUSE_FIRST_S: Final = 0.5
 PAUSE_MAX_S: Final = 30.0
@@ -34,15 +28,44 @@ PAUSE_MAX_S: Final = 30.0
 LOOK_S: Final = 0.25
 #: The server's heart beats every fifteen seconds; a stream that is silent for longer is dead.
 SILENCE_MAX_S: Final = 45.0
-_MISSED: Final = "its candle closed while nobody watched"
+#: How long candles that closed together wait for each other; who is later is shown as missed.
+TOGETHER_S: Final = 2.0
+
+
+def candle_of(view: Mapping[str, Any], length_ns: int) -> Candle:
+    """Read a candle of the API; the floats are those that a file of the same prices gives."""
+    open_ns = at_ns(view["starts_at"])
+    volume = view["volume"]
+    return Candle(
+        open_ns,
+        open_ns + length_ns,
+        float(view["open"]),
+        float(view["high"]),
+        float(view["low"]),
+        float(view["close"]),
+        nan if volume is None else float(volume),
+    )
+
+
+def at_ns(text: str) -> int:
+    """Return a time of the API in nanoseconds since the UNIX epoch."""
+    return to_ns(datetime.fromisoformat(text))
+
+
+#: A candle and the place of its symbol.
+Placed = tuple[int, Candle]
+
+
+def _once(candles: Sequence[Placed]) -> list[Placed]:
+    return list({(symbol, one.open_ns): (symbol, one) for symbol, one in candles}.values())
 
 
 class TradingSession:
-    """One strategy on one symbol, from its warm-up until it is stopped.
+    """One strategy, from its warm-up until it is stopped.
 
     Args:
         length_ns: of a candle of `timeframe`.
-        warmup: closed candles that are read first, at most.
+        warmup: closed candles of each symbol that are read first, at most.
         start: none before this time, ISO 8601.
         stopping: asked often; true ends the session.
         watches_orders: false when none are sent.
@@ -50,7 +73,7 @@ class TradingSession:
 
     def __init__(
         self,
-        strategy: Strategy,
+        run: LiveRun,
         host: LiveHost,
         feed: LiveFeed,
         api: Api,
@@ -63,11 +86,11 @@ class TradingSession:
         stopping: Callable[[], bool],
         watches_orders: bool = True,
     ) -> None:
-        self._strategy = strategy
+        self._run = run
         self._host = host
         self._feed = feed
         self._api = api
-        self._desk = Desk(api, feed.symbols[0])
+        self._desk = Desk(api, feed.symbols)
         self._timeframe = timeframe
         self._length_ns = length_ns
         self._warmup = warmup
@@ -75,12 +98,10 @@ class TradingSession:
         self._say = say
         self._stopping = stopping
         self._watches_orders = watches_orders
-        self._on_quote = type(strategy).on_quote is not Strategy.on_quote
-        self._bar = view_of(Bar, feed, ())
-        self._quote = view_of(Quote, feed, ())
-        self._quoted: tuple[Any, ...] = ()
+        self._quoted: dict[str, tuple[Any, ...]] = {}
         self._foreign: set[str] = set()
-        self._passed_ns: int | None = None
+        self._waiting: list[Placed] = []
+        self._waiting_since_s = 0.0
         self._heard_s = 0.0
         self._pause_s = PAUSE_FIRST_S
 
@@ -93,38 +114,30 @@ class TradingSession:
             StrategyFailed, StrategyRefused: the strategy's.
             CommandFailed: the server's.
         """
-        with blamed(self._strategy, self._feed):
-            self._strategy.setup()
-        fills: list[Any] = []
-        if self._watches_orders:
-            for view in self._desk.orders():
-                self._host.remember(view)
-            fills = [one for one in self._desk.executions() if self._host.owns(one["order_id"])]
-        # A fill belongs behind the candle at which its order was given, whatever the clocks say.
-        times = [max(self._host.given_at(one) + 1, at_ns(one["executed_at"])) for one in fills]
+        self._run.set_up()
         told = 0
+        if self._watches_orders:
+            told = self._run.remember(self._desk.orders(), self._desk.executions())
         limit = self._warmup if self._start is None else CANDLES_MAX // 2
-        candles = self._read_candles(limit=limit, start=self._start)
-        for candle in self._standing_at(candles):
-            while told < len(fills) and times[told] <= candle.close_ns:
-                self._book(fills[told])
-                told += 1
-            self._on_candle(candle)
-        for fill in fills[told:]:
-            self._book(fill)
-        self._host.settle()
-        self._say("ready", {"candles": len(candles), "fills_before": len(fills)})
+        candles = [
+            one
+            for symbol in range(len(self._feed.symbols))
+            for one in self._read_candles(symbol, limit=limit, start=self._start)
+        ]
+        self._show(candles)
+        self._run.settle()
+        self._say("ready", {"candles": len(candles), "fills_before": told})
 
-    def _read_candles(self, *, limit: int, start: str | None = None) -> list[Candle]:
+    def _read_candles(self, symbol: int, *, limit: int, start: str | None = None) -> list[Placed]:
         views = self._api.pages(
             "/market-data/candles",
             limit=limit,
-            symbol=self._feed.symbols[0],
+            symbol=self._feed.symbols[symbol],
             timeframe=self._timeframe,
             start=start,
             order="desc",
         )
-        return [Candle.of(view, self._length_ns) for view in reversed(views)]
+        return [(symbol, candle_of(view, self._length_ns)) for view in reversed(views)]
 
     # The stream.
 
@@ -160,18 +173,19 @@ class TradingSession:
             time.sleep(min(LOOK_S, self._pause_s))
 
     def _follow(self, socket: ClientConnection) -> None:
-        symbols = [self._feed.symbols[0]]
+        symbols = list(self._feed.symbols)
         wanted: list[dict[str, object]] = [
             {"channel": "candles", "symbols": symbols, "timeframe": self._timeframe}
         ]
         if self._watches_orders:
             wanted += [{"channel": "orders"}, {"channel": "fills"}]
-        if self._on_quote:
+        if self._run.wants_quotes:
             wanted.append({"channel": "quotes", "symbols": symbols})
         for one in wanted:
             socket.send(json.dumps({"op": "subscribe", **one}))
         heard_s = time.monotonic()
         while not self._stopping():
+            self._release()
             try:
                 text = socket.recv(timeout=LOOK_S)
             except TimeoutError:
@@ -192,9 +206,9 @@ class TradingSession:
         elif kind in {"snapshot", "resync"} and channel in {"orders", "fills"}:
             self.catch_up()
         elif channel == "orders":
-            self._hear_order(message["data"]["order"])
+            self._hear_order(state_of(message["data"]["order"]))
         elif channel == "fills":
-            self._hear_fill(message["data"])
+            self._hear_fill(execution_of(message["data"]))
         elif channel == "quotes":
             for view in [message["data"]] if kind == "update" else message["data"]:
                 self._hear_quote(view)
@@ -202,106 +216,113 @@ class TradingSession:
             self._heard_s = time.monotonic()
 
     def _hear_candles(self, data: Any, *, is_update: bool) -> None:
-        views = [data] if is_update else data
-        closed = [Candle.of(view, self._length_ns) for view in views if view["closed"]]
-        missed = [one for one in closed if one.open_ns > self._feed.newest_ns]
-        if not is_update and missed and len(missed) == len(closed) and len(self._feed):
-            missed = self._all_missed(missed)
+        places = self._feed.places
+        told = [
+            (places[view["symbol"]], candle_of(view, self._length_ns))
+            for view in ([data] if is_update else data)
+            if view["closed"] and view["symbol"] in places
+        ]
+        missed = [one for one in told if one[1].open_ns > self._feed.newest_ns(one[0])]
+        if is_update:
+            self._waiting_since_s = self._waiting_since_s or time.monotonic()
+            self._waiting = _once([*self._waiting, *missed])
+            self._heard_s = time.monotonic()
+            self._release()
+            return
+        missed = _once([*self._missed_before(told), *missed, *self._waiting])
+        self._waiting.clear()
         # Of what a snapshot brings only the newest is news, and only if it was not long in coming.
         outage_s = time.monotonic() - self._heard_s if self._heard_s else float("inf")
-        is_fresh = is_update or outage_s * NS_PER_SECOND < self._length_ns
-        for candle in self._standing_at(missed):
-            self._host.muted = "" if is_fresh and candle is missed[-1] else _MISSED
-            self._on_candle(candle)
-            self._host.muted = ""
-        if not is_update:
-            what = "connected" if self._heard_s else "watching"
-            self._say(what, {"symbol": self._feed.symbols[0], "timeframe": self._timeframe})
+        self._show(missed, newest_counts=outage_s * NS_PER_SECOND < self._length_ns)
+        what = "connected" if self._heard_s else "watching"
+        symbols = ",".join(self._feed.symbols)
+        self._say(what, {"symbol": symbols, "timeframe": self._timeframe})
         self._heard_s = time.monotonic()
 
-    def _all_missed(self, told: Sequence[Candle]) -> list[Candle]:
-        """Return what the snapshot begins too late to tell, and what it tells."""
-        start = moment(self._feed.newest_ns).isoformat()
-        read = self._read_candles(limit=self._warmup, start=start)
-        before = [one for one in read if self._feed.newest_ns < one.open_ns < told[0].open_ns]
-        return [*before, *told]
+    def _missed_before(self, told: Sequence[Placed]) -> list[Placed]:
+        """Return what a snapshot begins too late to tell."""
+        found: list[Placed] = []
+        for symbol in {place for place, _ in told}:
+            newest_ns = self._feed.newest_ns(symbol)
+            first_ns = min(candle.open_ns for place, candle in told if place == symbol)
+            if 0 < newest_ns < first_ns:
+                start = moment(newest_ns).isoformat()
+                read = self._read_candles(symbol, limit=self._warmup, start=start)
+                found += [one for one in read if newest_ns < one[1].open_ns < first_ns]
+        return found
 
-    def _hear_order(self, view: Mapping[str, Any]) -> None:
-        if self._host.learn(view) is None and view["parent_id"]:
-            self._adopt(str(view["parent_id"]))
+    def _release(self) -> None:
+        """Show the candles that have waited for each other: all of a time are there, or enough."""
+        while self._waiting:
+            close_ns = min(candle.close_ns for _, candle in self._waiting)
+            group = [one for one in self._waiting if one[1].close_ns == close_ns]
+            waited_s = time.monotonic() - self._waiting_since_s
+            if len(group) < len(self._feed.symbols) and waited_s < TOGETHER_S:
+                return
+            self._waiting = [one for one in self._waiting if one[1].close_ns != close_ns]
+            self._waiting_since_s = time.monotonic() if self._waiting else 0.0
+            self._show(group, newest_counts=True)
 
-    def _hear_fill(self, fill: Mapping[str, Any]) -> None:
-        if fill["symbol"] != self._feed.symbols[0]:
+    def _show(self, candles: Sequence[Placed], *, newest_counts: bool = False) -> None:
+        """Show candles to the strategy, those of one time together."""
+        ordered = sorted(candles, key=lambda one: (one[1].close_ns, one[0]))
+        for close_ns, group in groupby(ordered, key=lambda one: one[1].close_ns):
+            is_news = newest_counts and close_ns == ordered[-1][1].close_ns
+            at_ns = max(close_ns, self._feed.group_ns)
+            self._run.candles(list(group), at_ns, muted="" if is_news else MISSED)
+
+    def _hear_order(self, state: OrderState) -> None:
+        if not self._run.order(state) and state.parent_id:
+            self._adopt(state.parent_id)
+
+    def _hear_fill(self, fill: Execution) -> None:
+        if fill.symbol not in self._feed.places:
             return
-        order_id = fill["order_id"]
-        if not self._host.owns(order_id) and order_id not in self._foreign:
-            self._adopt(order_id)
-        if self._host.owns(order_id):
-            self._book(fill)
+        if not self._host.owns(fill.order_id) and fill.order_id not in self._foreign:
+            self._adopt(fill.order_id)
+        if self._host.owns(fill.order_id):
+            self._run.fill(fill)
         else:
-            self._foreign.add(order_id)
+            self._foreign.add(fill.order_id)
 
     def _adopt(self, server_id: str) -> None:
         """Look whether an order that the server tells of is one of which no answer came."""
         for known in self._host.doubtful():
-            views = list(self._desk.named(str(known.order.id)))
-            if views and server_id in {view["id"] for view in views}:
-                self._host.found(known, views)
+            states = list(self._desk.named(known.name))
+            if states and server_id in {state.id for state in states}:
+                self._host.found(known, states)
 
     def catch_up(self) -> None:
         """Read what the stream may have told while nobody listened."""
         for known in self._host.doubtful():
             if not known.in_doubt:
                 continue  # an exit whose entry was found just before
-            if views := list(self._desk.named(str(known.order.id))):
-                self._host.found(known, views)
+            if states := list(self._desk.named(known.name)):
+                self._host.found(known, states)
             else:
                 self._host.given_up(known)
         for fill in self._desk.executions():
-            if self._host.owns(fill["order_id"]):
-                self._book(fill)
+            if self._host.owns(fill.order_id):
+                self._run.fill(fill)
         for known in self._host.open_known():
             if known.server_id:
-                self._host.learn(self._desk.order(known.server_id))
-
-    # The hooks.
-
-    def _standing_at(self, candles: Sequence[Candle]) -> Iterator[Candle]:
-        """Stand at one candle after the other; what comes behind it is not shown."""
-        rows = self._feed.extend(candles) if candles else range(0)
-        for line in self._host.lines:
-            line.forget()
-        for self._feed.row, candle in zip(rows, candles, strict=True):
-            yield candle
-
-    def _on_candle(self, candle: Candle) -> None:
-        with blamed(self._strategy, self._feed):
-            self._strategy.on_bar(self._bar)
-            self._call_timers(candle.open_ns, candle.close_ns)
-        self._host.flush()
+                self._run.order(self._desk.order(known.server_id))
 
     def _hear_quote(self, view: Mapping[str, Any]) -> None:
+        symbol = view["symbol"]
         values = (view["bid"], view["ask"], view["bid_size"], view["ask_size"])
         # The stream also tells of prints alone, which change neither bid nor ask.
-        if values == self._quoted or not view["is_live"]:
+        if values == self._quoted.get(symbol) or not view["is_live"]:
             return
-        self._quoted = values
-        columns = [np.array([np.nan if one is None else float(one)]) for one in values]
-        ts_ns = np.array([at_ns(view["at"])])
-        self._feed.quote(Quotes(self._feed.symbols[0], ts_ns, *columns))
-        with blamed(self._strategy, self._feed):
-            self._strategy.on_quote(self._quote)
-            self._call_timers(self._feed.now_ns, self._feed.now_ns)
-        self._host.flush()
-
-    def _call_timers(self, open_ns: int, now_ns: int) -> None:
-        before = open_ns if self._passed_ns is None else self._passed_ns
-        self._passed_ns = now_ns
-        for length_ns, name in sorted(self._host.timers, key=lambda timer: timer[1]):
-            if now_ns // length_ns > before // length_ns:
-                self._strategy.on_timer(name)
-
-    def _book(self, fill: Mapping[str, Any]) -> None:
-        with blamed(self._strategy, self._feed):
-            self._host.book(fill)
-        self._host.flush()
+        if symbol not in self._feed.places:
+            return
+        self._quoted[symbol] = values
+        bid, ask, bid_size, ask_size = (nan if one is None else float(one) for one in values)
+        self._run.quote(
+            self._feed.places[symbol],
+            at_ns(view["at"]),
+            bid=bid,
+            ask=ask,
+            bid_size=bid_size,
+            ask_size=ask_size,
+        )

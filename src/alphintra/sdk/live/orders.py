@@ -8,9 +8,11 @@ from math import nan
 from typing import Any, Final
 
 from alphintra.sdk.hosting import Order, Status, Terms
+from alphintra.sdk.live.told import OrderState
 from alphintra.sdk.ticks import Ticks
 
-_STATUSES: Final = {
+#: What the server's states are to a strategy.
+STATUSES: Final[Mapping[str, Status]] = {
     "PENDING": Status.OPEN,
     "ACCEPTED": Status.OPEN,
     "PARTIALLY_FILLED": Status.OPEN,
@@ -27,14 +29,22 @@ class Known:
     """An order of this session or of one before it, as far as the server has told of it."""
 
     order: Order
+    symbol: int
     kind: str = "MARKET"
     quantity: float = 0.0
     status: Status = Status.OPEN
     filled: float = 0.0
     value: float = 0.0  #: of what has filled
+    confidence: float = 1.0
     server_id: str = ""  #: empty until the server has it
-    view: Mapping[str, Any] | None = None  #: the newest that the server told
+    state: OrderState | None = None  #: the newest that the server told
     in_doubt: bool = False  #: it was sent and no answer came
+    leaving: bool = False  #: the strategy has taken it back, and stands at the same event
+
+    @property
+    def name(self) -> str:
+        """Our name for it; of an entry its client order id."""
+        return str(self.order.id)
 
     @property
     def average_price(self) -> float:
@@ -47,58 +57,82 @@ class Known:
         left = self.quantity - self.filled if self.status is Status.OPEN else 0.0
         return left if self.order.is_buy else -left
 
-    def learn(self, view: Mapping[str, Any]) -> None:
-        """Take the state that the server tells; fills are booked by themselves."""
-        if self.view is not None and int(view["version"]) < int(self.view["version"]):
+    def learn(self, state: OrderState, *, booked: bool = False) -> None:
+        """Take the state that the server tells.
+
+        It is filled when its fills are: until they are told, `booked` says that they all were, a
+        filled order stays open.
+        """
+        if self.state is not None and state.version < self.state.version:
             return
-        self.view = view
-        self.server_id = view["id"]
-        self.quantity = float(view["quantity"])
-        self.kind = view["type"]
-        self.status = _STATUSES[view["status"]]
+        self.identify(state)
+        status = STATUSES[state.status]
+        if status is not Status.FILLED or booked:
+            self.status = status
+
+    def identify(self, state: OrderState) -> None:
+        """Take what the server tells, except how the order stands."""
+        self.state = state
+        self.server_id = state.id
+        self.quantity = float(state.quantity)
+        self.kind = state.type
         self.in_doubt = False
 
 
 class Names:
-    """The client order ids of one strategy on one symbol and timeframe.
+    """The client order ids of one strategy: what was at hand, and a counter.
 
-    They follow from the candle at hand and a counter: whoever sees the same candles again gives
-    the same names, and the server trades a name once.
+    Whoever lives through the same events again gives the same names, and the server trades a name
+    once. `SmaCross/SPY/1m/20260331T143000Z/0` was given when the candles of that time had closed,
+    `…/fill-<id of the trade>/0` in answer to a fill.
     """
 
-    def __init__(self, strategy: str, symbol: str, timeframe: str) -> None:
-        self.prefix = f"{strategy}/{symbol}/{timeframe}/"
-        self._at_ns = -1
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._event = ""
         self._count = 0
 
-    def next(self, at_ns: int) -> str:
-        """Return the next name at a time."""
-        if at_ns != self._at_ns:
-            self._at_ns, self._count = at_ns, 0
-        name = f"{self.prefix}{name_of_time(at_ns)}/{self._count}"
+    def begin(self, event: str) -> None:
+        """Go on to an event; one that is still at hand goes on counting."""
+        if event != self._event:
+            self._event, self._count = event, 0
+
+    def next(self) -> str:
+        """Return the next name at the event."""
+        name = f"{self.prefix}{self._event}/{self._count}"
         self._count += 1
         return name
 
-    def time_of(self, name: str) -> int:
-        """Return the time in one of these names, in nanoseconds."""
-        text, _, rest = name.removeprefix(self.prefix).split("/")[0].rstrip("Z").partition(".")
-        at = datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-        return int(at.timestamp()) * 1_000_000_000 + int(rest or 0)
+    def event_of(self, name: str) -> str:
+        """Return the event in one of these names."""
+        return name.removeprefix(self.prefix).split("/")[0]
 
 
 def name_of_time(at_ns: int) -> str:
     """Return a time as it stands in a client order id: 20260331T143000Z, and what is finer."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
-    text = f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}"
+    at = datetime.fromtimestamp(seconds, UTC)
+    # Not strftime: it costs as much as everything else that is done for a candle.
+    text = f"{at.year:04}{at.month:02}{at.day:02}T{at.hour:02}{at.minute:02}{at.second:02}"
     return f"{text}.{rest:09}Z" if rest else f"{text}Z"
+
+
+def time_of_name(event: str) -> int | None:
+    """Return the time of an event in a name, in nanoseconds; None for one without a time."""
+    text, _, rest = event.rstrip("Zqts").partition(".")
+    try:
+        at = datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return int(at.timestamp()) * 1_000_000_000 + int(rest or 0)
+    except ValueError:
+        return None
 
 
 class Grid:
     """The steps of an instrument, for the API's decimal strings."""
 
-    def __init__(self, instrument: Mapping[str, Any]) -> None:
-        self._tick = Decimal(instrument["tick_size"])
-        self._lot = Decimal(instrument["lot_size"])
+    def __init__(self, tick_size: str, lot_size: str) -> None:
+        self._tick = Decimal(tick_size)
+        self._lot = Decimal(lot_size)
         self._ticks = Ticks(float(self._tick), float(self._lot))
 
     def lots(self, quantity: float) -> int:
