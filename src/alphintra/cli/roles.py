@@ -7,7 +7,7 @@ ROLES: Mapping[str, str] = {
     "stream": "the WebSocket hub",
     "desk": "orders, risk, fills, positions: the single writer of the accounts it leases",
     "market": "market feeds, candles and the watchdog of feeds",
-    "signals": "turns strategy signals into orders",
+    "signals": "runs deployed strategies, and turns strategy signals into orders",
     "worker": "what reacts to events, and background jobs",
     "relay": "publishes committed events on the bus",
     "history": "the gRPC service of historical data",

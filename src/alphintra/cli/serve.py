@@ -87,9 +87,7 @@ def load_roles(names: Iterable[str]) -> dict[str, Role]:
 
         roles["market"] = run_market
     if "signals" in wanted:
-        from alphintra.trading import run_signals
-
-        roles["signals"] = run_signals
+        roles["signals"] = _signals()
     if "worker" in wanted:
         from alphintra.cli.worker import run_worker
 
@@ -101,6 +99,18 @@ def load_roles(names: Iterable[str]) -> dict[str, Role]:
 
         roles["history"] = run_history
     return roles
+
+
+def _signals() -> Role:
+    from alphintra.strategies import run_deployments
+    from alphintra.trading import run_signals
+
+    async def run_both(services: Services, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_signals(services, stop))
+            tasks.create_task(run_deployments(services, stop))
+
+    return run_both
 
 
 def _http(parts: frozenset[str]) -> Role:

@@ -142,6 +142,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
                 market.datasets_router,
                 research.router,
                 strategies.router,
+                strategies.deployments_router,
                 identity.router,
                 stock_broker.router,
             )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from alphintra.strategies.code.room import Process, Room
     from alphintra.strategies.content import checked_parameters, python_of
+    from alphintra.strategies.deployments.routes import router as deployments_router
+    from alphintra.strategies.deployments.supervisor import run_deployments
     from alphintra.strategies.routes import router
     from alphintra.strategies.runtime import Strategies, build_strategies
     from alphintra.strategies.templates import Template, all_templates, template_named
@@ -29,12 +31,17 @@ _HOMES: Final = {
     "all_templates": "templates",
     "build_strategies": "runtime",
     "checked_parameters": "content",
+    "deployments_router": "deployments.routes",
     "freeze_version": "versions",
     "load_version": "versions",
     "python_of": "content",
     "router": "routes",
+    "run_deployments": "deployments.supervisor",
     "template_named": "templates",
 }
+
+#: What is called otherwise where it is at home.
+_NAMES: Final = {"deployments_router": "router"}
 
 __all__ = [
     "Process",
@@ -45,10 +52,12 @@ __all__ = [
     "all_templates",
     "build_strategies",
     "checked_parameters",
+    "deployments_router",
     "freeze_version",
     "load_version",
     "python_of",
     "router",
+    "run_deployments",
     "template_named",
 ]
 
@@ -57,6 +66,6 @@ def __getattr__(name: str) -> object:
     """Load what is asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), _NAMES.get(name, name))
     globals()[name] = value
     return value
