@@ -16,7 +16,7 @@ from alphintra.platform.sandbox.output import Output
 from alphintra.platform.sandbox.wire import Gone
 
 #: A child whose channel is closed has this long to be gone.
-_LINGER_S: Final = 5.0
+_LINGER_S: Final = 2.0
 #: So many bytes of frames nobody has asked for yet; then the child has to wait.
 _UNREAD_BYTES_MAX: Final = 1 << 20
 #: How Python, the loader, C++ and the compiler say that there is no memory left.
