@@ -76,11 +76,18 @@ class LiveFeed(Feed):
         longer.close_until(self.group_ns)
         return longer
 
-    def add(self, symbol: int, candle: Candle) -> None:
-        """Take a candle that has closed, of those that closed together.
+    def check(self, symbol: int, candle: Candle) -> None:
+        """Refuse what cannot be the next candle of a symbol.
 
         Raises:
             BadSeries: it is no candle, or not later than all of its symbol.
+        """
+        self._own[symbol].check(candle)
+
+    def add(self, symbol: int, candle: Candle) -> None:
+        """Take a candle that has closed and was checked, of those that closed together.
+
+        Raises:
             StrategyRefused: longer ones that the strategy has asked for cannot be made of it.
         """
         self._own[symbol].add(candle)

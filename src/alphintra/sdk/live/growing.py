@@ -50,8 +50,8 @@ class GrowingBars:
         """When the newest candle began; before any there is, a time long ago."""
         return self.open_ns[-1] if self.open_ns else -(2**63)
 
-    def add(self, candle: Candle) -> None:
-        """Take the next candle.
+    def check(self, candle: Candle) -> None:
+        """Refuse what cannot be the next candle.
 
         Raises:
             BadSeries: it is no candle, or not after the one before it.
@@ -61,6 +61,9 @@ class GrowingBars:
             raise BadSeries(f"{self.symbol}: {candle} is no candle")
         if not self.newest_ns < open_ns < close_ns:
             raise BadSeries(f"{self.symbol}: {candle} is not after the one before it")
+
+    def add(self, candle: Candle) -> None:
+        """Take the next candle, which was checked."""
         if len(self.open_ns) >= CANDLES_MAX:
             self._drop_older_half()
         for column, value in zip(self._columns, candle, strict=True):

@@ -253,9 +253,10 @@ class LiveHost:
                 self._refuse(known, "its parent was given before; exits go with their entry")
 
     def remember(self, state: OrderState) -> Known | None:
-        """Take an order of an earlier session, before the warm-up; None for somebody else's.
+        """Take an order that this session has not given; None for somebody else's.
 
-        The strategy meets it open, and it ends when it did then: how it stands is not learned here.
+        In the warm-up the strategy meets it open, and it ends when it did then: how it stands is
+        not learned here.
         """
         name = state.client_order_id
         parent = self._by_server_id.get(state.parent_id or "")
@@ -290,6 +291,10 @@ class LiveHost:
         if known is None and state.parent_id in self._by_server_id:
             parent = self._by_server_id[state.parent_id]
             known = self._orders.get(f"{parent.name}/{_LEG_NUMBER.get(state.type, 2)}")
+        if known is None and state.client_order_id.startswith(self._names.prefix):
+            known = self.remember(state)  # given for this strategy by somebody else
+            if known is not None:
+                self._orders[known.name] = self._past.pop(known.name)
         if known is None:
             return None
         before = known.status

@@ -83,9 +83,11 @@ class LiveRun:
             muted: why nothing is ordered at any of them; empty when it is.
 
         Raises:
-            BadSeries: one is no candle, or not later than all of its symbol.
+            BadSeries: one is no candle, or not later than all of its symbol; nothing has changed.
         """
         host, feed = self._host, self._feed
+        for symbol, candle in group:
+            feed.check(symbol, candle)
         if host.warming:
             self._live_until(close_ns)
             muted = host.muted
