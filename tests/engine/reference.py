@@ -25,6 +25,7 @@ class Order:
     lifetime: Lifetime = Lifetime.REST
     post_only: bool = False
     expires_ns: int | None = None
+    auction_ns: int | None = None
     accepted_ns: int = 0
     dormant: bool = False
     has_met_market: bool = False
@@ -33,6 +34,15 @@ class Order:
     @property
     def buys(self) -> bool:
         return self.side == Side.BUY
+
+    @property
+    def is_for_auction(self) -> bool:
+        return self.lifetime in (Lifetime.OPG, Lifetime.CLS)
+
+    @property
+    def waits_for_something(self) -> bool:
+        stops = self.kind in (Kind.STOP, Kind.STOP_LIMIT, Kind.TRAILING_STOP)
+        return stops or self.is_for_auction
 
     @property
     def has_limit(self) -> bool:
@@ -80,6 +90,9 @@ class Reference:
     ask: int | None = None
     bid_amount: Amount = field(default_factory=lambda: Amount(0))
     ask_amount: Amount = field(default_factory=lambda: Amount(0))
+    #: What was shown last: a price and what is left of its amount, or the quote.
+    last: tuple[int, Amount] | None = None
+    shown: bool = False
 
     def take_events(self) -> list[tuple[object, ...]]:
         events, self.events = self.events, []
@@ -98,6 +111,10 @@ class Reference:
 
     def cancel_order(self, order: Order, reason: Reason, ts: int) -> None:
         self.events.append(("CANCELED", order.number, order.lots, reason, self.time(order, ts)))
+        self.orders.remove(order)
+
+    def expire_order(self, order: Order, ts: int) -> None:
+        self.events.append(("EXPIRED", order.number, order.lots, self.time(order, ts)))
         self.orders.remove(order)
 
     def fill(
@@ -131,6 +148,8 @@ class Reference:
             self.cancel_order(order, Reason.IMMEDIATE_OR_CANCEL, ts)
         elif order.lifetime == Lifetime.FOK:
             self.cancel_order(order, Reason.FILL_OR_KILL, ts)
+        elif order.is_for_auction:
+            self.expire_order(order, ts)
 
     @staticmethod
     def time(order: Order, ts: int) -> int:
@@ -139,7 +158,7 @@ class Reference:
     # What callers do.
 
     def submit(self, order: Order) -> None:
-        order.dormant = order.kind in (Kind.STOP, Kind.STOP_LIMIT, Kind.TRAILING_STOP)
+        order.dormant = order.waits_for_something
         self.orders.append(order)
         self.arrive(order, order.accepted_ns)
 
@@ -176,7 +195,8 @@ class Reference:
             limit = order.limit + shift
             if opposite == limit or order.is_better(opposite, limit):
                 return "POST_ONLY_WOULD_TAKE"
-        repriced = bool(shift) and (order.has_limit or order.dormant)
+        waits_for_price = order.dormant and not order.is_for_auction
+        repriced = bool(shift) and (order.has_limit or waits_for_price)
         grows = lots > order.lots
         order.lots = lots
         order.expires_ns = expires_ns
@@ -203,18 +223,69 @@ class Reference:
     def expire(self, now: int) -> None:
         for order in list(self.orders):
             if order.expires_ns is not None and order.expires_ns <= now:
-                self.events.append(("EXPIRED", order.number, order.lots, self.time(order, now)))
-                self.orders.remove(order)
+                self.expire_order(order, now)
+
+    # Auctions.
+
+    def pass_time(self, now: int) -> None:
+        """Nothing has come since the close, so its auction is held now."""
+        self.close_auction(
+            [o for o in self.orders if o.expires_ns is not None and o.expires_ns <= now], now
+        )
+        self.expire(now)
+
+    def close_before(self, ts: int) -> None:
+        """An event comes that is no longer of the session."""
+        self.close_auction([o for o in self.orders if o.auction_ns is not None
+                            and o.auction_ns <= ts], ts)  # fmt: skip
+
+    def close_after(self, ts: int) -> None:
+        """An event has been the last of the session: only a bar can tell that."""
+
+    def close_auction(self, due: list[Order], ts: int) -> None:
+        due = [order for order in due if order.dormant and order.lifetime == Lifetime.CLS]
+        for order in due:
+            order.dormant = False
+            self.orders.remove(order)
+            self.orders.append(order)
+        if due and self.last is not None:
+            self.deal_at(due, *self.last, ts)
+        elif due and self.shown:
+            self.take_from_quote(due, self.bid, self.ask, ts)
+        for order in list(due):
+            self.end_moment(order, ts)
+
+    def deal_at(self, orders: list[Order], price: int, amount: Amount, ts: int) -> None:
+        reached = [order for order in orders if self.is_touched(order, price)]
+        reached.sort(
+            key=lambda o: INFINITY if o.limit is None else abs(o.limit - price), reverse=True
+        )
+        for order in reached:
+            self.fill(order, price, amount, ts, resting_price=None)
+
+    def openers(self, until: int) -> list[Order]:
+        """Return whose opening auction may be held up to this time."""
+        return [o for o in self.orders if o.auction_ns is not None and o.auction_ns <= until]
+
+    def open_auction(self, until: int, buy: int | None, sell: int | None, eligible: int) -> None:
+        for order in self.openers(until):
+            price = buy if order.buys else sell
+            waits = order.dormant and order.lifetime == Lifetime.OPG
+            if waits and price is not None and order.accepted_ns <= eligible:
+                order.dormant = False
 
     # What the market does.
 
     def on_quote(
         self, bid: int | None, ask: int | None, bid_lots: int | None, ask_lots: int | None, ts: int
     ) -> None:
-        self.quoted = True
+        self.close_before(ts)
+        self.quoted = self.shown = True
+        self.last = None
         self.bid, self.ask = bid, ask
         self.bid_amount, self.ask_amount = Amount(bid_lots), Amount(ask_lots)
         self.expire(ts)
+        self.open_auction(ts, ask, bid, INFINITY)
         for order in list(self.orders):
             price = ask if order.buys else bid
             if order.dormant and price is not None:
@@ -225,6 +296,7 @@ class Reference:
         self.take_from_quote(self.orders, bid, ask, ts)
         for order in list(self.orders):
             self.end_moment(order, ts)
+        self.close_after(ts)
 
     def take_from_quote(
         self, orders: list[Order], bid: int | None, ask: int | None, ts: int
@@ -253,7 +325,11 @@ class Reference:
         return order.accepts(price)
 
     def on_trade(self, price: int, lots: int | None, ts: int) -> None:
+        self.close_before(ts)
+        amount = Amount(lots)
+        self.last, self.shown = (price, amount), True
         self.expire(ts)
+        self.open_auction(ts, price, price, INFINITY)
         triggered = []
         for order in list(self.orders):
             if order.dormant:
@@ -267,10 +343,9 @@ class Reference:
             bid = None if self.bid is None else min(self.bid, price)
             ask = None if self.ask is None else max(self.ask, price)
             self.take_from_quote(triggered, bid, ask, ts)
-            others = [order for order in others if order.has_limit]
+            others = [order for order in others if order.has_limit or order.is_for_auction]
         else:
             others = list(self.orders)
-        amount = Amount(lots)
         reached = [o for o in others if not o.dormant and self.is_touched(o, price)]
         reached.sort(
             key=lambda o: INFINITY if o.limit is None else abs(o.limit - price), reverse=True
@@ -290,8 +365,11 @@ class Reference:
         start: int,
         end: int,
     ) -> None:
-        self.expire(start)
+        self.close_before(start)
         amount = Amount(None if volume is None else volume * self.participation_bps // 10_000)
+        self.last, self.shown = (close, amount), True
+        self.expire(start)
+        self.open_auction(end - 1, opening, opening, start)
         present = [order for order in self.orders if order.accepted_ns <= start]
         for order in list(present):
             if order.dormant:
@@ -314,6 +392,7 @@ class Reference:
         path = [opening, first, second, close]
         for begin, finish in pairwise(path):
             self.move(begin, finish, amount, present, end)
+        self.close_before(end)
 
     def move(self, begin: int, finish: int, amount: Amount, present: list[Order], ts: int) -> None:
         """Walk tick by tick; at each tick, who it reaches acts in order of arrival."""

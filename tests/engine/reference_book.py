@@ -32,6 +32,10 @@ class Ticket(Order):
     ring: list[Ticket] = field(default_factory=list)
     status: str = "SENT"
     filled: int = 0
+    #: The row of its auction, once it is known.
+    auction_row: tuple[int, ...] | None = None
+    #: An opening order whose row has come.
+    is_due: bool = False
 
     @property
     def is_unsized(self) -> bool:
@@ -70,6 +74,7 @@ class Book(Reference):
         self.terms = terms
         self.moment = Moment("QUOTE", None, None)
         self.present: list[Order] = []
+        self.row: tuple[int, ...] = ()
         self.born_ns = 0
 
     # How orders end.
@@ -84,13 +89,41 @@ class Book(Reference):
         self.account.journal.append(("CANCELED", order.number, int(reason)))
         self.account.end(order, "CANCELED")
 
-    def expire(self, now: int) -> None:
-        for order in list(self.orders):
-            if order.expires_ns is not None and order.expires_ns <= now:
-                assert isinstance(order, Ticket)
-                self.orders.remove(order)
-                self.account.journal.append(("EXPIRED", order.number))
-                self.account.end(order, "EXPIRED")
+    def expire_order(self, order: Order, ts: int) -> None:
+        assert isinstance(order, Ticket)
+        self.orders.remove(order)
+        self.account.journal.append(("EXPIRED", order.number))
+        self.account.end(order, "EXPIRED")
+
+    # Auctions: here the tape tells which row is the first or the last of a session.
+
+    def close_before(self, ts: int) -> None:
+        """What came before was not the last event of a session, or it has been dealt with."""
+
+    def openers(self, until: int) -> list[Order]:
+        found: list[Order] = []
+        for order in self.orders:
+            assert isinstance(order, Ticket)
+            order.is_due = order.is_due or order.auction_row is self.row
+            if order.is_due:
+                found.append(order)
+        return found
+
+    def close_after(self, ts: int) -> None:
+        due: list[Order] = [
+            o for o in self.orders if isinstance(o, Ticket) and o.auction_row is self.row
+        ]
+        self.close_auction(due, ts)
+
+    def deal_at(self, orders: list[Order], price: int, amount: Amount, ts: int) -> None:
+        self.fill_reached(orders, price, ts, None)
+
+    def close_auction(self, due: list[Order], ts: int) -> None:
+        self.born_ns = ts
+        if self.moment.source == "BAR":
+            assert self.last is not None
+            self.moment.buy = self.moment.sell = self.last[0]
+        super().close_auction(due, ts)
 
     # What the market does.
 
@@ -105,7 +138,9 @@ class Book(Reference):
         super().arrive(order, ts)
 
     def on_trade(self, price: int, lots: int | None, ts: int) -> None:
+        self.last = (price, Amount(lots))
         self.expire(ts)
+        self.open_auction(ts, price, price, INFINITY)
         triggered = []
         for order in list(self.orders):
             if order.dormant:
@@ -114,7 +149,11 @@ class Book(Reference):
                 if order.is_triggered_by(price):
                     self.trigger(order, ts)
                     triggered.append(order)
-        others = [o for o in self.orders if o not in triggered and (o.has_limit or not self.quoted)]
+        others = [
+            o
+            for o in self.orders
+            if o not in triggered and (o.has_limit or o.is_for_auction or not self.quoted)
+        ]
         if self.quoted:
             bid = None if self.bid is None else min(self.bid, price)
             ask = None if self.ask is None else max(self.ask, price)
@@ -125,6 +164,7 @@ class Book(Reference):
         self.fill_reached(others, price, ts, None)
         for order in list(self.orders):
             self.end_moment(order, ts)
+        self.close_after(ts)
 
     def fill_reached(
         self, orders: list[Order], price: int, ts: int, resting_price: int | None
@@ -148,7 +188,9 @@ class Book(Reference):
         start: int,
         end: int,
     ) -> None:
+        self.last = (close, Amount(None))
         self.expire(start)
+        self.open_auction(end, opening, opening, start)
         flow = Amount(None)
         if volume is not None and not self.terms.unlimited_volume:
             flow = Amount(volume * self.participation_bps // 10_000)
@@ -168,6 +210,7 @@ class Book(Reference):
         first, second = (high, low) if high - opening < opening - low else (low, high)
         for begin, finish in pairwise([opening, first, second, close]):
             self.move(begin, finish, flow, self.present, end)
+        self.close_after(end)
 
     # A fill.
 

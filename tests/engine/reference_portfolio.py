@@ -27,6 +27,7 @@ class Portfolio:
         """Stand before the first row; a symbol counts with what it will show first."""
         self.terms = terms
         self.account = account
+        self.rows = rows
         self.cash = exact(account.cash[account.base])
         self.positions = [0] * len(terms)
         self.marks: list[Decimal | None] = [None] * len(terms)
@@ -54,7 +55,33 @@ class Portfolio:
             place = sibling.ring.index(sibling) + 1
             sibling.ring.insert(place, ticket)
             ticket.ring = sibling.ring
+        if ticket.is_for_auction:
+            self.find_auction(ticket, self.now_ns + self.account.latency_ns)
         self.requests.append((self.now_ns + self.account.latency_ns, "SUBMIT", ticket))
+
+    def find_auction(self, ticket: Ticket, arrives_ns: int) -> None:
+        """Find the session that an order is for, and the row that holds its auction."""
+        sessions = self.terms[ticket.symbol].sessions
+        assert sessions is not None
+        opening = ticket.lifetime == Lifetime.OPG
+        for opens_ns, closes_ns in zip(sessions.opens_ns, sessions.closes_ns, strict=True):
+            if (opens_ns >= arrives_ns) if opening else (closes_ns > arrives_ns):
+                break
+        else:
+            return
+        ticket.expires_ns = int(closes_ns)
+        inside = []
+        for row in self.rows:
+            close_ns, open_ns, number, kind = row[:4]
+            if number != ticket.symbol or kind == RowKind.ACTION:
+                continue
+            overlaps = open_ns < closes_ns and close_ns > opens_ns
+            if overlaps if kind == RowKind.BAR else opens_ns <= close_ns < closes_ns:
+                inside.append(row)
+        if inside and opening and inside[0][1] >= arrives_ns:
+            ticket.auction_row = inside[0]
+        if inside and not opening and self.rows[-1][0] >= closes_ns:
+            ticket.auction_row = inside[-1]
 
     def cancel(self, ticket: Ticket) -> None:
         self.requests.append((self.now_ns + self.account.latency_ns, "CANCEL", ticket))
@@ -330,6 +357,7 @@ class Portfolio:
     def happen(self, row: Row) -> None:
         close_ns, open_ns, number, kind, a, b, c, d, e = row
         book = self.books[number]
+        book.row = row
         if kind == RowKind.BAR:
             book.on_bar(a, b, c, d, None if e < 0 else e, open_ns, close_ns)
         elif kind == RowKind.QUOTE:

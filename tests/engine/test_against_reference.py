@@ -28,6 +28,8 @@ lots = st.integers(1, 12)
 sizes = st.none() | st.integers(0, 15)
 expiries = st.sampled_from([None, None, None, 5, 15, 30])
 elapsed = st.integers(0, 3)
+#: How long an order for an auction waits for an event after it.
+WAIT_NS = 8
 #: Market data can be older, by its own time, than an order that was there before it.
 lateness = st.sampled_from([0, 0, 0, 2])
 
@@ -41,7 +43,8 @@ submissions = st.fixed_dictionaries(
         "stop": prices,
         "trail_ticks": st.integers(0, 5),
         "trail_bps": st.integers(1, 600),
-        "lifetime": st.sampled_from([*[Lifetime.REST] * 6, Lifetime.IOC, Lifetime.FOK]),
+        "lifetime": st.sampled_from([*[Lifetime.REST] * 6, *Lifetime]),
+        "auction": st.sampled_from([2, 6, 12, 20]),
         "post_only": st.sampled_from([False, False, False, True]),
         "expires": expiries,
     }
@@ -150,24 +153,31 @@ class Both:
         kind = step["kind"]
         limited = kind in (Kind.LIMIT, Kind.STOP_LIMIT)
         trails = kind == Kind.TRAILING_STOP
+        lifetime = step["lifetime"]
+        for_auction = lifetime >= Lifetime.OPG and kind in (Kind.MARKET, Kind.LIMIT)
+        if lifetime >= Lifetime.OPG and not for_auction:
+            lifetime = Lifetime.REST
+        auction_ns = step["auction"] if for_auction else None
+        expires_ns = step["expires"] if auction_ns is None else auction_ns + WAIT_NS
         terms: dict[str, Any] = {
             "limit": step["limit"] if limited else None,
             "stop": step["stop"] if kind in (Kind.STOP, Kind.STOP_LIMIT) else None,
             "trail_ticks": step["trail_ticks"] if trails else 0,
             "trail_bps": step["trail_bps"] if trails and not step["trail_ticks"] else 0,
-            "post_only": step["post_only"] and limited and step["lifetime"] == Lifetime.REST,
+            "post_only": step["post_only"] and limited and lifetime == Lifetime.REST,
         }
         order = Order(
             number=len(self.handles),
             side=step["side"],
             kind=kind,
             lots=step["lots"],
-            lifetime=step["lifetime"],
-            expires_ns=step["expires"],
+            lifetime=lifetime,
+            expires_ns=expires_ns,
+            auction_ns=auction_ns,
             accepted_ns=self.now,
             **terms,
         )
-        self.terms.append({"kind": kind, **terms})
+        self.terms.append({"kind": kind, "lifetime": lifetime, **terms})
         self.reference.submit(order)
         handle, events = self.simulator.submit(
             step["side"],
@@ -178,9 +188,10 @@ class Both:
             stop_price_ticks=NO_PRICE if terms["stop"] is None else terms["stop"],
             trail_ticks=terms["trail_ticks"],
             trail_bps=terms["trail_bps"],
-            lifetime=step["lifetime"],
+            lifetime=lifetime,
             post_only=terms["post_only"],
-            expires_ns=NEVER_NS if step["expires"] is None else step["expires"],
+            expires_ns=NEVER_NS if expires_ns is None else expires_ns,
+            auction_ns=NEVER_NS if auction_ns is None else auction_ns,
         )
         assert handle not in self.handles, "a handle never comes back"
         self.handles.append(handle)
@@ -223,7 +234,7 @@ class Both:
         return self.simulator.cancel(self.handles[step["number"]], ts_ns=self.now)
 
     def _expire(self, step: dict[str, Any]) -> list[Event]:
-        self.reference.expire(self.now)
+        self.reference.pass_time(self.now)
         return self.simulator.expire(self.now)
 
     def _quote(self, step: dict[str, Any]) -> list[Event]:
@@ -313,7 +324,8 @@ def random_step(rng: Random, market: str) -> dict[str, Any]:
                 "stop": rng.randint(970, 1_030),
                 "trail_ticks": rng.choice([0, 4, 20]),
                 "trail_bps": rng.randint(1, 300),
-                "lifetime": rng.choices(list(Lifetime), [20, 1, 1])[0],
+                "lifetime": rng.choices(list(Lifetime), [20, 1, 1, 8, 8])[0],
+                "auction": rng.randint(0, 450),
                 "post_only": rng.random() < 0.2,
                 "expires": rng.choice([None, None, rng.randint(0, 1_000)]),
             }
@@ -349,3 +361,8 @@ def test_long_sessions_fill_as_the_reference_says(market: str, seed: int) -> Non
     }
     both = compare(session, how)
     assert len(both.log) > 50, "a session in which little happens shows little"
+    auctions = {Lifetime.OPG, Lifetime.CLS}
+    filled = {event.handle for event in both.log if event.kind == EventKind.FILL}
+    lifetimes = zip(both.handles, (terms["lifetime"] for terms in both.terms), strict=True)
+    dealt = {lifetime for handle, lifetime in lifetimes if handle in filled}
+    assert dealt & auctions, "some auction was held"

@@ -247,7 +247,7 @@ def test_a_handle_never_means_the_next_order_in_its_slot(desk: Desk) -> None:
 
 def test_a_full_book_takes_no_order_and_loses_none() -> None:
     book = new_book(1)
-    terms = (BUY, Kind.LIMIT, 1, 10, NO_PRICE, 0, 0, Lifetime.REST, 0, NEVER_NS, 0)
+    terms = (BUY, Kind.LIMIT, 1, 10, NO_PRICE, 0, 0, Lifetime.REST, 0, NEVER_NS, NEVER_NS, 0)
     first = steps.submit(book, *map(int, terms))
     assert steps.submit(book, *map(int, terms)) == NO_HANDLE
     book = grown(book, 2)

@@ -20,6 +20,7 @@ from alphintra.engine.portfolio import (
     NO_ORDER,
     AccountTerms,
     Costs,
+    Sessions,
     Simulation,
     SymbolTerms,
     Tape,
@@ -150,11 +151,17 @@ def draw_order(
         terms["expires_ns"] = rng.randrange(1, story_ns)
     if rng.random() < 0.15:
         terms["reduce_only"] = True
+    if kind in (Kind.MARKET, Kind.LIMIT) and rng.random() < 0.25:
+        # It ends with its auction, and is not of the few that cannot be for one.
+        terms["lifetime"] = rng.choice((Lifetime.OPG, Lifetime.CLS))
+        terms.pop("post_only", None)
+        terms.pop("expires_ns", None)
     if plain:
         return terms
     if kind == Kind.MARKET and rng.random() < 0.4 and "reduce_only" not in terms:
         terms |= {"weight": rng.choice((-0.5, -0.2, 0.0, 0.3, 0.7)), "lots": 0}
-        terms.pop("lifetime", None)
+        if terms.get("lifetime") in (Lifetime.IOC, Lifetime.FOK):
+            del terms["lifetime"]
     elif orders and rng.random() < 0.3:
         terms["sibling"] = rng.randrange(orders)
     return terms
@@ -170,6 +177,8 @@ def draw_bracket(rng: Random, symbols: int, number: int) -> list[dict[str, Any]]
         ({"kind": Kind.MARKET}, {"kind": Kind.LIMIT, "limit": middle},
          {"kind": Kind.STOP, "stop": middle})
     )  # fmt: skip
+    if entry["kind"] != Kind.STOP and rng.random() < 0.2:
+        entry["lifetime"] = rng.choice((Lifetime.OPG, Lifetime.CLS))
     out = {"symbol": symbol, "side": Side(1 - side), "lots": 0, "parent": number}
     profit = out | {"kind": Kind.LIMIT, "limit": middle + sign * rng.randint(1, 10)}
     loss = out | {"sibling": number + 1}
@@ -180,6 +189,17 @@ def draw_bracket(rng: Random, symbols: int, number: int) -> list[dict[str, Any]]
     if rng.random() < 0.5:
         profit["reduce_only"] = loss["reduce_only"] = True
     return [entry, profit, loss]
+
+
+def draw_sessions(rng: Random, span_ns: int, step_ns: int) -> Sessions:
+    """Return sessions of some steps each, which may begin and end within a bar, or without any."""
+    edges, at_ns = [], rng.randrange(-step_ns, 4 * step_ns)
+    while at_ns < span_ns + 4 * step_ns:
+        length_ns = rng.randint(step_ns // 2, 12 * step_ns)
+        length_ns -= length_ns % step_ns if length_ns > step_ns and rng.random() < 0.5 else 0
+        edges.append((at_ns, at_ns + length_ns))
+        at_ns += length_ns + rng.choice((0, step_ns // 3, step_ns, 5 * step_ns))
+    return Sessions(np.array(edges))
 
 
 def draw_story(rng: Random, kinds: tuple[str, ...]) -> Story:
@@ -204,6 +224,7 @@ def draw_story(rng: Random, kinds: tuple[str, ...]) -> Story:
             participation_bps=rng.choice((10_000, 2_500)),
             unlimited_volume=rng.random() < 0.5,
             through_only=rng.random() < 0.2,
+            sessions=draw_sessions(rng, count * step_ns, step_ns),
         )
         for name in names
     ]
@@ -367,17 +388,23 @@ def _brief(ticket: Ticket | None) -> str:
 
 @pytest.mark.parametrize("kinds", DRIVERS, ids="+".join)
 def test_seeded_sessions_are_the_same(kinds: tuple[str, ...]) -> None:
-    happened = Counter(
-        entry[0]
-        for seed in range(150)
-        for entry in compare(draw_story(Random(f"{kinds} {seed}"), kinds)).journal
-    )
+    happened: Counter[object] = Counter()
+    for seed in range(150):
+        portfolio = compare(draw_story(Random(f"{kinds} {seed}"), kinds))
+        happened.update(entry[0] for entry in portfolio.journal)
+        happened.update(
+            (ticket.lifetime, "FILLED" if ticket.filled else ticket.status)
+            for ticket in portfolio.tickets
+        )
     # The sessions are about something: each kind of event is there, most of them often.
     assert happened["FILL"] > 1_000
     for what in ("TRIGGERED", "CANCELED", "REJECTED", "REDUCED", "EXPIRED"):
         assert happened[what] > 10, what
     for what in ("LIQUIDATION", "SPLIT", "DIVIDEND", "FUNDING", "DELISTING"):
         assert happened[what] > 0, what
+    for lifetime in (Lifetime.OPG, Lifetime.CLS):
+        assert happened[lifetime, "FILLED"] > 20, lifetime
+        assert happened[lifetime, "EXPIRED"] > 5, lifetime
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -133,8 +133,24 @@ def cancel_slot(book: Book, slot: int, reason: int, ts_ns: int) -> None:
 
 
 @part
+def expire_slot(book: Book, slot: int, ts_ns: int) -> None:
+    """End what remains of the order by time."""
+    emit(book, EventKind.EXPIRED, slot, ts_ns)
+    remove(book, slot)
+
+
+@part
+def rouse(book: Book, slot: int) -> None:
+    """Let the order take part in the moment at hand: its auction has come."""
+    order = book.orders[slot]
+    order["dormant"] = 0
+    order["fresh"] = 1
+    order["wakes_ns"] = NEVER_NS
+
+
+@part
 def finish(book: Book, slot: int, ts_ns: int) -> None:
-    """End the moment of an order that has met the market: it rests now, or it is cancelled."""
+    """End the moment of an order that has met the market: it rests, is cancelled, or expires."""
     order = book.orders[slot]
     if order["remaining_lots"] == 0 or order["dormant"]:
         return
@@ -143,6 +159,8 @@ def finish(book: Book, slot: int, ts_ns: int) -> None:
         cancel_slot(book, slot, Reason.IMMEDIATE_OR_CANCEL, ts_ns)
     elif order["lifetime"] == Lifetime.FOK:
         cancel_slot(book, slot, Reason.FILL_OR_KILL, ts_ns)
+    elif order["lifetime"] >= Lifetime.OPG:
+        expire_slot(book, slot, ts_ns)
 
 
 @part
@@ -154,6 +172,9 @@ def fence_in(book: Book, slot: int) -> None:
     sign = sign_of(order["side"])
     state["expires_fence_ns"] = min(state["expires_fence_ns"], order["expires_ns"])
     if order["dormant"]:
+        if order["lifetime"] >= Lifetime.OPG:
+            state["expires_fence_ns"] = min(state["expires_fence_ns"], order["wakes_ns"])
+            return
         if order["stop_price_ticks"] == NO_PRICE:
             state["restless"] += 1
             return
@@ -222,8 +243,8 @@ def expire_orders(book: Book, now_ns: int) -> None:
         order = book.orders[slot]
         following = order["next"]
         if order["expires_ns"] <= now_ns:
-            emit(book, EventKind.EXPIRED, slot, now_ns)
-            remove(book, slot)
+            expire_slot(book, slot, now_ns)
         else:
-            state["expires_fence_ns"] = min(state["expires_fence_ns"], order["expires_ns"])
+            fence_ns = min(order["expires_ns"], order["wakes_ns"])
+            state["expires_fence_ns"] = min(state["expires_fence_ns"], fence_ns)
         slot = following

@@ -22,6 +22,8 @@ MAGNITUDE_LIMIT: Final = 2**60
 UNKNOWN_SIZE: Final = -1
 #: The time at which nothing has ended yet.
 NEVER_NS: Final = 2**63 - 1
+#: Nothing has been shown yet.
+NO_SOURCE: Final = -1
 #: The end of a chain of slots.
 NO_SLOT: Final = -1
 #: Not the handle of any order.
@@ -59,6 +61,8 @@ class Lifetime(IntEnum):
     REST = 0
     IOC = 1  #: what the first moment does not fill is cancelled
     FOK = 2  #: the first moment fills all of it, or all of it is cancelled
+    OPG = 3  #: takes part in the opening auction only: what it does not fill expires
+    CLS = 4  #: the same for the closing auction
 
 
 class EventKind(IntEnum):
@@ -102,7 +106,7 @@ ORDER: Final = np.dtype(
         ("next", "i8"),
         ("side", "i8"),
         ("kind", "i8"),
-        ("dormant", "i8"),  # waits for its trigger
+        ("dormant", "i8"),  # waits for its trigger, or for its auction
         ("limit_price_ticks", "i8"),
         ("accepted_ns", "i8"),
         ("sequence", "i8"),  # arrival; a later one stands behind at the same price
@@ -120,6 +124,7 @@ ORDER: Final = np.dtype(
         ("post_only", "i8"),
         ("previous", "i8"),
         ("generation", "i8"),
+        ("wakes_ns", "i8"),  # when to look for its auction; NEVER_NS: there is none to come
         ("owner", "i8"),  # whatever the caller wants to find again; the matching never reads it
     ]
 )
@@ -148,7 +153,9 @@ STATE: Final = np.dtype(
         ("quoted", "i8"),  # a quote has been seen
         ("flow_left_lots", "i8"),  # what is left of the print or bar at hand
         ("restless", "i8"),  # orders that any event may fill
-        ("expires_fence_ns", "i8"),
+        ("expires_fence_ns", "i8"),  # no order expires, and none has its auction, before
+        ("last_source", "i8"),  # of the last event, or NO_SOURCE
+        ("last_price_ticks", "i8"),  # what a print or the close of a bar has shown last
         ("slippage_ticks", "i8"),
         ("participation_bps", "i8"),
         ("through_only", "i8"),
@@ -227,6 +234,7 @@ def new_book(
     state = book.state[0]
     state["first"] = state["last"] = state["free"] = NO_SLOT
     state["expires_fence_ns"] = NEVER_NS
+    state["last_source"] = NO_SOURCE
     state["slippage_ticks"] = slippage_ticks
     state["participation_bps"] = participation_bps
     state["through_only"] = through_only

@@ -240,7 +240,8 @@ def gather(
 
     Args:
         buy_ticks, sell_ticks: what buys and sells meet; `NO_PRICE` where nobody is.
-        source: whose amount they share. A print fills market orders only where no quote is known.
+        source: whose amount they share. A print fills market orders only where no quote is known,
+            and those of an auction.
         since_sequence, until_sequence: only orders that arrived in this range, end excluded.
         eligible_ns: only orders accepted up to here.
     """
@@ -255,7 +256,12 @@ def gather(
             and price != NO_PRICE
             and since_sequence <= order["sequence"] < until_sequence
             and order["accepted_ns"] <= eligible_ns
-            and (has_limit(order) or source != Source.PRINT or not state["quoted"])
+            and (
+                has_limit(order)
+                or source != Source.PRINT
+                or not state["quoted"]
+                or order["lifetime"] >= Lifetime.OPG
+            )
         ):
             rank = reach(book, order, price, source)
             if rank >= 0:
@@ -271,6 +277,8 @@ def _level_within(book: Book, order: Any, start_ticks: int, end_ticks: int) -> i
     sign = sign_of(order["side"])
     if order["dormant"]:
         stop = order["stop_price_ticks"]
+        if order["lifetime"] >= Lifetime.OPG:
+            return NO_PRICE
         if sign * (end_ticks - start_ticks) < 0 or sign * (end_ticks - stop) < 0:
             return NO_PRICE
         return int(stop) if sign * (stop - start_ticks) > 0 else start_ticks

@@ -59,6 +59,7 @@ class MarketSimulator:
         lifetime: Lifetime = Lifetime.REST,
         post_only: bool = False,
         expires_ns: int = NEVER_NS,
+        auction_ns: int = NEVER_NS,
     ) -> tuple[int, list[Event]]:
         """Enter an order, let it meet the last quote, and return its handle and what happened.
 
@@ -77,10 +78,11 @@ class MarketSimulator:
         )
         if post_only and (kind not in _LIMITED or lifetime != Lifetime.REST):
             raise ValueError("only an order with a limit that may rest can be post-only")
+        check_auction(kind, lifetime, auction_ns != NEVER_NS)
         self._make_room()
         handle = steps.submit(
             self._book, int(side), int(kind), lots, limit_price_ticks, stop_price_ticks,
-            trail_ticks, trail_bps, int(lifetime), int(post_only), expires_ns, ts_ns,
+            trail_ticks, trail_bps, int(lifetime), int(post_only), expires_ns, auction_ns, ts_ns,
         )  # fmt: skip
         return handle, self._events()
 
@@ -98,6 +100,7 @@ class MarketSimulator:
         lifetime: Lifetime = Lifetime.REST,
         post_only: bool = False,
         expires_ns: int = NEVER_NS,
+        auction_ns: int = NEVER_NS,
         triggered: bool = False,
         mark_price_ticks: int = NO_PRICE,
     ) -> int:
@@ -116,11 +119,12 @@ class MarketSimulator:
             trail_ticks=trail_ticks,
             trail_bps=trail_bps,
         )
+        check_auction(kind, lifetime, auction_ns != NEVER_NS)
         self._make_room()
         return steps.restore(
             self._book, int(side), int(kind), remaining_lots, limit_price_ticks, stop_price_ticks,
-            trail_ticks, trail_bps, int(lifetime), int(post_only), expires_ns, accepted_ns,
-            int(triggered), mark_price_ticks,
+            trail_ticks, trail_bps, int(lifetime), int(post_only), expires_ns, auction_ns,
+            accepted_ns, int(triggered), mark_price_ticks,
         )  # fmt: skip
 
     def cancel(self, handle: int, *, ts_ns: int) -> list[Event]:
@@ -223,7 +227,7 @@ class MarketSimulator:
         return self._events() if count else []
 
     def expire(self, now_ns: int) -> list[Event]:
-        """Take out every order whose time has come."""
+        """Take out every order whose time has come; see `steps.expire`."""
         return self._events() if steps.expire(self._book, now_ns) else []
 
     def _make_room(self) -> None:
@@ -234,6 +238,18 @@ class MarketSimulator:
     def _events(self) -> list[Event]:
         count = self._book.state["events"].item()
         return [Event(*row) for row in self._book.events[:count].tolist()]
+
+
+def check_auction(kind: Kind, lifetime: Lifetime, has_auction: bool) -> None:
+    """Refuse what cannot take part in an auction.
+
+    Raises:
+        ValueError: an order of another kind, or without the auction that it is for.
+    """
+    if lifetime >= Lifetime.OPG and kind not in (Kind.MARKET, Kind.LIMIT):
+        raise ValueError(f"a {kind.name} order cannot be for an auction")
+    if has_auction != (lifetime >= Lifetime.OPG):
+        raise ValueError("an order for an auction, and only it, has one")
 
 
 _LIMITED: Final = frozenset({Kind.LIMIT, Kind.STOP_LIMIT})

@@ -7,6 +7,7 @@ and quantities below `MAGNITUDE_LIMIT`; `simulator.MarketSimulator` checks it.
 
 from enum import IntEnum
 
+from alphintra.engine.auctions import close_auction, is_due, open_auction, pass_time
 from alphintra.engine.chain import (
     cancel_slot,
     expire_orders,
@@ -28,6 +29,7 @@ from alphintra.engine.layout import (
     SLOT_BITS,
     Book,
     Kind,
+    Lifetime,
     Outcome,
     Reason,
     Side,
@@ -82,6 +84,7 @@ def enter(
     lifetime: int,
     post_only: int,
     expires_ns: int,
+    wakes_ns: int,
     accepted_ns: int,
 ) -> int:
     """Put an order at the end of the chain and return its slot; `NO_SLOT` when the book is full."""
@@ -99,8 +102,9 @@ def enter(
         order["lifetime"] = lifetime
         order["post_only"] = post_only
         order["expires_ns"] = expires_ns
+        order["wakes_ns"] = wakes_ns
         order["accepted_ns"] = accepted_ns
-        order["dormant"] = kind >= Kind.STOP
+        order["dormant"] = kind >= Kind.STOP or lifetime >= Lifetime.OPG
         order["fresh"] = 1
     return slot
 
@@ -118,6 +122,7 @@ def submit(
     lifetime: int,
     post_only: int,
     expires_ns: int,
+    auction_ns: int,
     ts_ns: int,
 ) -> int:
     """Enter an order and let it meet the last quote; return its handle.
@@ -130,6 +135,8 @@ def submit(
         trail_ticks, trail_bps: the trail's distance; basis points count when `trail_ticks` is 0.
         post_only: 1 for an order with a limit that must not take.
         expires_ns: `NEVER_NS` for an order that stays.
+        auction_ns: when the session opens (closes) whose auction an OPG (CLS) order is for; other
+            orders have `NEVER_NS`.
         ts_ns: when it is accepted. A bar that began earlier does not fill it.
 
     Returns:
@@ -138,7 +145,7 @@ def submit(
     book.state[0]["events"] = 0
     slot = enter(
         book, side, kind, lots, limit_price_ticks, stop_price_ticks, trail_ticks, trail_bps,
-        lifetime, post_only, expires_ns, ts_ns,
+        lifetime, post_only, expires_ns, auction_ns, ts_ns,
     )  # fmt: skip
     if slot == NO_SLOT:
         return NO_HANDLE
@@ -160,6 +167,7 @@ def restore(
     lifetime: int,
     post_only: int,
     expires_ns: int,
+    auction_ns: int,
     accepted_ns: int,
     triggered: int,
     mark_price_ticks: int,
@@ -178,7 +186,7 @@ def restore(
     book.state[0]["events"] = 0
     slot = enter(
         book, side, kind, lots, limit_price_ticks, stop_price_ticks, trail_ticks, trail_bps,
-        lifetime, post_only, expires_ns, accepted_ns,
+        lifetime, post_only, expires_ns, auction_ns, accepted_ns,
     )  # fmt: skip
     if slot == NO_SLOT:
         return NO_HANDLE
@@ -293,9 +301,12 @@ def amend(
 
 @compiled
 def expire(book: Book, now_ns: int) -> int:
-    """Take out every order whose time has come; return the number of events."""
+    """Take out every order whose time has come; return the number of events.
+
+    An order for the closing auction takes part in it then, if no event has come since the close.
+    """
     book.state[0]["events"] = 0
-    expire_orders(book, now_ns)
+    pass_time(book, now_ns)
     return int(book.state[0]["events"])
 
 
@@ -334,18 +345,25 @@ def on_quote(
     """
     state = book.state[0]
     state["events"] = 0
+    if is_due(book, ts_ns):
+        close_auction(book, ts_ns, -1, ts_ns)
     state["quoted"] = 1
+    state["last_source"] = Source.QUOTE
     _set_opposite(book, Side.BUY, ask_ticks, ask_lots)
     _set_opposite(book, Side.SELL, bid_ticks, bid_lots)
     if state["open_orders"] == 0:
-        return 0
+        return int(state["events"])
     expire_orders(book, ts_ns)
+    opens = is_due(book, ts_ns)
     if (
         state["restless"] == 0
+        and not opens
         and (ask_ticks == NO_PRICE or is_quiet(book, Side.BUY, ask_ticks, ask_ticks))
         and (bid_ticks == NO_PRICE or is_quiet(book, Side.SELL, bid_ticks, bid_ticks))
     ):
         return int(state["events"])
+    if opens:
+        open_auction(book, ask_ticks, bid_ticks, NEVER_NS, ts_ns)
     trigger(book, ask_ticks, bid_ticks, True, NEVER_NS, ts_ns)
     match(book, ask_ticks, bid_ticks, Source.QUOTE, 0, NEVER_NS, NEVER_NS, ts_ns)
     settle(book, NEVER_NS, ts_ns)
@@ -363,12 +381,19 @@ def on_trade(book: Book, price_ticks: int, size_lots: int, ts_ns: int) -> int:
     """
     state = book.state[0]
     state["events"] = 0
-    if state["open_orders"] == 0:
-        return 0
-    expire_orders(book, ts_ns)
-    if _is_idle(book, price_ticks, price_ticks):
-        return int(state["events"])
+    if is_due(book, ts_ns):
+        close_auction(book, ts_ns, -1, ts_ns)
+    state["last_source"] = Source.PRINT
+    state["last_price_ticks"] = price_ticks
     state["flow_left_lots"] = size_lots
+    if state["open_orders"] == 0:
+        return int(state["events"])
+    expire_orders(book, ts_ns)
+    opens = is_due(book, ts_ns)
+    if not opens and _is_idle(book, price_ticks, price_ticks):
+        return int(state["events"])
+    if opens:
+        open_auction(book, price_ticks, price_ticks, NEVER_NS, ts_ns)
     quoted = bool(state["quoted"])
     first_triggered = state["next_sequence"]
     trigger(book, price_ticks, price_ticks, not quoted, NEVER_NS, ts_ns)
@@ -411,14 +436,21 @@ def on_bar(
     """
     state = book.state[0]
     state["events"] = 0
-    if state["open_orders"] == 0:
-        return 0
-    expire_orders(book, open_ns)
-    if _is_idle(book, low_ticks, high_ticks):
-        return int(state["events"])
+    if is_due(book, open_ns):
+        close_auction(book, open_ns, -1, open_ns)
+    state["last_source"] = Source.BAR
+    state["last_price_ticks"] = close_ticks
     state["flow_left_lots"] = volume_lots
     if volume_lots > 0:
         state["flow_left_lots"] = share_of(volume_lots, state["participation_bps"])
+    if state["open_orders"] == 0:
+        return int(state["events"])
+    expire_orders(book, open_ns)
+    auctions = is_due(book, close_ns)
+    if not auctions and _is_idle(book, low_ticks, high_ticks):
+        return int(state["events"])
+    if auctions:
+        open_auction(book, open_ticks, open_ticks, open_ns, close_ns - 1)
     trigger(book, open_ticks, open_ticks, True, open_ns, open_ns)
     match(book, open_ticks, open_ticks, Source.BAR, 0, NEVER_NS, open_ns, open_ns)
     settle(book, open_ns, open_ns)
@@ -428,6 +460,8 @@ def on_bar(
     walk(book, open_ticks, nearer, open_ns, close_ns)
     walk(book, nearer, other, open_ns, close_ns)
     walk(book, other, close_ticks, open_ns, close_ns)
+    if auctions:
+        close_auction(book, close_ns, -1, close_ns)
     settle(book, open_ns, close_ns)
     return int(state["events"])
 

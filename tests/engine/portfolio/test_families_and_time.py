@@ -17,7 +17,7 @@ from alphintra.engine.portfolio import (
 )
 from alphintra.engine.series import BadSeries
 from tests.engine import statements
-from tests.engine.portfolio import test_costs
+from tests.engine.portfolio import test_auctions, test_costs
 from tests.engine.portfolio.market import DAY_NS, MINUTE_NS, Run, bars, flat, prints, quotes
 from tests.engine.statements import states
 
@@ -407,6 +407,6 @@ def test_every_sentence_of_the_pages_has_its_test() -> None:
 
     concepts = statements.PAGE.parent
     here = sys.modules[__name__]
-    for page, module in (("costs.md", test_costs), ("portfolio.md", here)):
+    for page, *modules in (("costs.md", test_costs), ("portfolio.md", here, test_auctions)):
         told = [sentence.removesuffix(" ") for sentence in statements.written(concepts / page)]
-        assert sorted(told) == sorted(statements.held(module))
+        assert sorted(told) == sorted(statements.held(*modules))

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from alphintra.engine.portfolio.simulation import FILL, Outcome, Simulation
     from alphintra.engine.portfolio.sweep import SWEPT, Sweep, can_sweep
     from alphintra.engine.portfolio.tape import RowKind, Tape, tape_of, tick_size_of
-    from alphintra.engine.portfolio.terms import AccountTerms, BadTerms, Costs, SymbolTerms
+    from alphintra.engine.portfolio.terms import (
+        AccountTerms,
+        BadTerms,
+        Costs,
+        NoAuction,
+        SymbolTerms,
+    )
 
 _HOMES = {
     "TRIP": "outcome",
@@ -51,6 +57,7 @@ _HOMES = {
     "AccountTerms": "terms",
     "BadTerms": "terms",
     "Costs": "terms",
+    "NoAuction": "terms",
     "SymbolTerms": "terms",
 }
 
@@ -65,6 +72,7 @@ __all__ = [
     "BadTerms",
     "Cause",
     "Costs",
+    "NoAuction",
     "Outcome",
     "RowKind",
     "Sessions",

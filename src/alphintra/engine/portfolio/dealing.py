@@ -7,7 +7,7 @@ from typing import Any
 
 from alphintra.engine.chain import cancel_slot, fence_in, finish, has_limit, sign_of
 from alphintra.engine.compile import part
-from alphintra.engine.layout import NO_PRICE, NO_SLOT, EventKind, Side
+from alphintra.engine.layout import NEVER_NS, NO_PRICE, NO_SLOT, EventKind, Side
 from alphintra.engine.matching import deal_price, execute, reach, touch
 from alphintra.engine.portfolio.money import (
     book_of,
@@ -17,7 +17,7 @@ from alphintra.engine.portfolio.money import (
     target_lots,
     worsened,
 )
-from alphintra.engine.portfolio.records import NO_ORDER, Cause, Desk, Status, What
+from alphintra.engine.portfolio.records import NO_ORDER, NO_ROW, Cause, Desk, Status, What
 from alphintra.engine.steps import enter
 
 DAY_NS = 86_400_000_000_000
@@ -342,11 +342,14 @@ def come_in(desk: Desk, order: int, accepted_ns: int) -> int:
     number = ticket["symbol"]
     book = book_of(desk, number)
     unsized = is_unsized(ticket)
+    wakes_ns = NEVER_NS
+    if ticket["auction_row"] != NO_ROW:
+        wakes_ns = desk.cells[1, ticket["auction_row"]]
     slot = enter(
         book, ticket["side"], ticket["kind"], 1 if unsized else ticket["lots"],
         ticket["limit_price_ticks"], ticket["stop_price_ticks"], ticket["trail_ticks"],
         ticket["trail_bps"], ticket["lifetime"], ticket["post_only"], ticket["expires_ns"],
-        accepted_ns,
+        wakes_ns, accepted_ns,
     )  # fmt: skip
     book.orders[slot]["owner"] = order
     ticket["slot"] = slot

@@ -27,6 +27,7 @@ def submit(
     post_only: int,
     reduce_only: int,
     expires_ns: int,
+    auction_row: int,
     parent: int,
     sibling: int,
     tag: int,
@@ -34,7 +35,8 @@ def submit(
     """See `requests.submit`."""
     return requests.submit(
         desk_at(address), number, side, kind, lots, weight, limit_price_ticks, stop_price_ticks,
-        trail_ticks, trail_bps, lifetime, post_only, reduce_only, expires_ns, parent, sibling, tag,
+        trail_ticks, trail_bps, lifetime, post_only, reduce_only, expires_ns, auction_row, parent,
+        sibling, tag,
     )  # fmt: skip
 
 

@@ -31,6 +31,9 @@ from alphintra.engine.portfolio.terms import (
 #: Not an order: what the account did by itself, and the parent of an order that has none.
 NO_ORDER: Final = -1
 
+#: No row of the tape.
+NO_ROW: Final = -1
+
 #: How many orders may be siblings of one another.
 SIBLINGS_MOST: Final = 8
 
@@ -113,6 +116,7 @@ TICKET: Final = np.dtype(
         ("reduce_only", "i8"),
         ("weight", "f8"),  # NaN: `lots` tells the size
         ("tag", "i8"),
+        ("auction_row", "i8"),  # of the tape, at which it takes part; NO_ROW: none to come
         ("parent", "i8"),
         ("follows", "i8"),  # its quantity is what its parent has filled
         ("first_child", "i8"),

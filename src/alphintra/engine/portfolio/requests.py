@@ -45,6 +45,7 @@ def submit(
     post_only: int,
     reduce_only: int,
     expires_ns: int,
+    auction_row: int,
     parent: int,
     sibling: int,
     tag: int,
@@ -77,6 +78,7 @@ def submit(
     ticket["reduce_only"] = reduce_only
     ticket["expires_ns"] = expires_ns
     ticket["tag"] = tag
+    ticket["auction_row"] = auction_row
     ticket["parent"] = parent
     ticket["follows"] = int(parent != NO_ORDER and lots == 0 and isnan(weight))
     ticket["first_child"] = ticket["next_child"] = NO_ORDER

@@ -16,6 +16,7 @@ from alphintra.engine.matching import (
     share_of,
     trigger,
 )
+from alphintra.engine.portfolio.auctions import end_close, open_auction, wake_for_close
 from alphintra.engine.portfolio.dealing import harvest, raise_children, trade
 from alphintra.engine.portfolio.money import book_of, price_of
 from alphintra.engine.portfolio.records import NO_ORDER, Desk
@@ -93,6 +94,19 @@ def walk_leg(
 
 
 @part
+def close_auction(
+    desk: Desk, number: int, row: int, source: int, buy_ticks: int, sell_ticks: int, ts_ns: int
+) -> None:
+    """Let the orders deal whose closing auction the row holds; the rest of them expires."""
+    since = wake_for_close(desk, number, row)
+    if desk.states[number, 0]["next_sequence"] == since:
+        return
+    set_moment(desk, buy_ticks, sell_ticks, desk.head[0]["volume_lots"])
+    deal_all(desk, number, source, since, NEVER_NS, NEVER_NS, ts_ns, ts_ns)
+    end_close(desk, number, since, ts_ns)
+
+
+@part
 def on_bar(desk: Desk, number: int, row: int) -> None:
     """A bar is complete; see `steps.on_bar`."""
     book = book_of(desk, number)
@@ -106,8 +120,10 @@ def on_bar(desk: Desk, number: int, row: int) -> None:
     first, high, low, last = (
         cells[_OPEN, row], cells[_HIGH, row], cells[_LOW, row], cells[_CLOSE, row],
     )  # fmt: skip
+    auctions = state["expires_fence_ns"] <= open_ns
     if (
         state["restless"] == 0
+        and not auctions
         and is_quiet(book, Side.BUY, low, high)
         and is_quiet(book, Side.SELL, low, high)
     ):
@@ -118,6 +134,8 @@ def on_bar(desk: Desk, number: int, row: int) -> None:
         share_of(volume, state["participation_bps"]) if limited else UNKNOWN_SIZE
     )
     set_moment(desk, first, first, volume)
+    if auctions:
+        open_auction(desk, number, row, first, first)
     trigger(book, first, first, True, open_ns, open_ns)
     harvest(desk, number)
     deal_all(desk, number, Source.BAR, 0, NEVER_NS, open_ns, open_ns, open_ns)
@@ -133,6 +151,8 @@ def on_bar(desk: Desk, number: int, row: int) -> None:
     walk_leg(desk, number, other, last, open_ns, close_ns)
     settle(book, open_ns, close_ns)
     harvest(desk, number)
+    if auctions:
+        close_auction(desk, number, row, Source.BAR, last, last, close_ns)
 
 
 @part
@@ -159,18 +179,24 @@ def on_quote(desk: Desk, number: int, row: int) -> None:
     bid, ask = desk.cells[_BID, row], desk.cells[_ASK, row]
     expire_orders(book, ts_ns)
     harvest(desk, number)
+    auctions = state["expires_fence_ns"] <= ts_ns
     if (
         state["restless"] == 0
+        and not auctions
         and (ask == NO_PRICE or is_quiet(book, Side.BUY, ask, ask))
         and (bid == NO_PRICE or is_quiet(book, Side.SELL, bid, bid))
     ):
         return
     set_moment(desk, ask, bid, UNKNOWN_SIZE)
+    if auctions:
+        open_auction(desk, number, row, ask, bid)
     trigger(book, ask, bid, True, NEVER_NS, ts_ns)
     harvest(desk, number)
     deal_all(desk, number, Source.QUOTE, 0, NEVER_NS, NEVER_NS, ts_ns, ts_ns)
     settle(book, NEVER_NS, ts_ns)
     harvest(desk, number)
+    if auctions:
+        close_auction(desk, number, row, Source.QUOTE, ask, bid, ts_ns)
 
 
 @part
@@ -184,13 +210,17 @@ def on_trade(desk: Desk, number: int, row: int) -> None:
     price = desk.cells[_PRICE, row]
     expire_orders(book, ts_ns)
     harvest(desk, number)
+    auctions = state["expires_fence_ns"] <= ts_ns
     if (
         state["restless"] == 0
+        and not auctions
         and is_quiet(book, Side.BUY, price, price)
         and is_quiet(book, Side.SELL, price, price)
     ):
         return
     state["flow_left_lots"] = desk.cells[_SIZE, row]
+    if auctions:
+        open_auction(desk, number, row, price, price)
     quoted = bool(state["quoted"])
     first_triggered = state["next_sequence"]
     trigger(book, price, price, not quoted, NEVER_NS, ts_ns)
@@ -208,6 +238,8 @@ def on_trade(desk: Desk, number: int, row: int) -> None:
     deal_all(desk, number, Source.PRINT, 0, until, NEVER_NS, ts_ns, ts_ns)
     settle(book, NEVER_NS, ts_ns)
     harvest(desk, number)
+    if auctions:
+        close_auction(desk, number, row, Source.PRINT, price, price, ts_ns)
 
 
 @part

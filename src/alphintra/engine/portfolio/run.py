@@ -13,7 +13,7 @@ from alphintra.engine.portfolio.dealing import DAY_NS, deal_without_book, is_uns
 from alphintra.engine.portfolio.handle import desk_at
 from alphintra.engine.portfolio.happenings import act, charge_interest, liquidate
 from alphintra.engine.portfolio.money import book_of, price_of, scanned_shortfall
-from alphintra.engine.portfolio.records import NO_ORDER, SIBLINGS_MOST, Desk, Status
+from alphintra.engine.portfolio.records import NO_ORDER, NO_ROW, SIBLINGS_MOST, Desk, Status
 from alphintra.engine.portfolio.requests import (
     NO_ROOM_FOR_ORDER,
     NO_ROOM_FOR_REQUEST,
@@ -310,7 +310,7 @@ def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: i
         return NO_ROOM_FOR_REQUEST
     parent = submit(
         desk, number, Side.BUY, Kind.MARKET, 0, weight, NO_PRICE, NO_PRICE, 0, 0, 0, 0, 0,
-        NEVER_NS, NO_ORDER, NO_ORDER, 0,
+        NEVER_NS, NO_ROW, NO_ORDER, NO_ORDER, 0,
     )  # fmt: skip
     side = Side.SELL if weight > 0.0 else Side.BUY
     sign = 1 if weight > 0.0 else -1
@@ -320,12 +320,13 @@ def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: i
     if take_bps > 0 and weight != 0.0:
         sibling = submit(
             desk, number, side, Kind.LIMIT, 0, np.nan, ticks + sign * share_of(ticks, take_bps),
-            NO_PRICE, 0, 0, 0, 0, 1, NEVER_NS, parent, NO_ORDER, 0,
+            NO_PRICE, 0, 0, 0, 0, 1, NEVER_NS, NO_ROW, parent, NO_ORDER, 0,
         )  # fmt: skip
     if stop_bps > 0 and weight != 0.0:
         submit(
             desk, number, side, Kind.STOP, 0, np.nan, NO_PRICE,
-            ticks - sign * share_of(ticks, stop_bps), 0, 0, 0, 0, 1, NEVER_NS, parent, sibling, 0,
+            ticks - sign * share_of(ticks, stop_bps), 0, 0, 0, 0, 1, NEVER_NS, NO_ROW, parent,
+            sibling, 0,
         )  # fmt: skip
     return parent
 

@@ -20,12 +20,13 @@ from alphintra.engine.layout import (
     Side,
 )
 from alphintra.engine.portfolio import entries, outcome, records, requests, run
+from alphintra.engine.portfolio.auctions import AuctionRows
 from alphintra.engine.portfolio.handle import Handle
-from alphintra.engine.portfolio.records import JOURNAL, NO_ORDER, Desk, Status, What
+from alphintra.engine.portfolio.records import JOURNAL, NO_ORDER, NO_ROW, Desk, Status, What
 from alphintra.engine.portfolio.tape import Tape
-from alphintra.engine.portfolio.terms import AccountTerms, SymbolTerms
+from alphintra.engine.portfolio.terms import AccountTerms, NoAuction, SymbolTerms
 from alphintra.engine.series import Floats, Times
-from alphintra.engine.simulator import check_terms
+from alphintra.engine.simulator import check_auction, check_terms
 
 #: No targets, and no distances.
 _NOTHING: Final = (np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -47,7 +48,7 @@ class _Kernels:
 
     @cached_property
     def submit(self) -> Callable[..., int]:
-        return entry_of(entries.submit, self._address, 0, 0, 0, 0, nan, *(0,) * 11)
+        return entry_of(entries.submit, self._address, 0, 0, 0, 0, nan, *(0,) * 12)
 
     @cached_property
     def cancel(self) -> Callable[..., int]:
@@ -135,6 +136,7 @@ class Simulation:
         self._told = 0
         self._rows = len(tape)
         self._kernels = _KERNELS
+        self._auctions: dict[int, AuctionRows] = {}
         #: The first row that has not happened.
         self.cursor = 0
 
@@ -169,7 +171,8 @@ class Simulation:
             weight: of equity that the position shall be worth, sized when the order (a market
                 order) meets its price; negative for short.
             reduce_only: it never opens or turns a position.
-            expires_ns: `NEVER_NS`, or when it ends; see `session_end_ns` for a day order.
+            expires_ns: `NEVER_NS`, or when it ends; see `session_end_ns` for a day order. An order
+                for an auction ends with it.
             parent: it waits until that order fills. A child has no children.
             sibling: what one of the two fills is taken off the other. Up to eight may be linked,
                 each to one that is there already.
@@ -177,6 +180,7 @@ class Simulation:
 
         Raises:
             ValueError: terms that the kind does not allow, or orders that do not exist.
+            NoAuction: an OPG or CLS order for a symbol without sessions.
         """
         follows = parent != NO_ORDER and lots == 0 and isnan(weight)
         if not isnan(weight):
@@ -197,11 +201,17 @@ class Simulation:
             raise ValueError(f"there is no symbol {symbol_index}")
         if parent != NO_ORDER or sibling != NO_ORDER:
             self._check_family(symbol_index, parent, sibling)
+        auction_row = NO_ROW
+        if lifetime >= Lifetime.OPG:
+            if parent != NO_ORDER:
+                raise ValueError("a child cannot be for an auction")
+            check_auction(kind, lifetime, True)
+            auction_row, expires_ns = self._auction_of(symbol_index, lifetime)
         while True:
             order = self._kernels.submit(
                 self._address, symbol_index, int(side), int(kind), lots, weight,
                 limit_price_ticks, stop_price_ticks, trail_ticks, trail_bps, int(lifetime),
-                post_only, reduce_only, expires_ns, parent, sibling, tag,
+                post_only, reduce_only, expires_ns, auction_row, parent, sibling, tag,
             )  # fmt: skip
             if order >= 0:
                 return order
@@ -269,6 +279,18 @@ class Simulation:
         ends = sessions.closes_ns
         place = int(np.searchsorted(ends, now_ns, side="right"))
         return int(ends[place]) if place < len(ends) else NEVER_NS
+
+    def _auction_of(self, symbol_index: int, lifetime: Lifetime) -> tuple[int, int]:
+        """Return the row of the auction that an order sent now takes part in, and its end."""
+        sessions = self.terms[symbol_index].sessions
+        if sessions is None:
+            raise NoAuction(f"{self.terms[symbol_index].symbol} has no sessions, so no auctions")
+        if symbol_index not in self._auctions:
+            self._auctions[symbol_index] = AuctionRows(self.tape, symbol_index, sessions)
+        rows = self._auctions[symbol_index]
+        row, ends_ns = rows.of(lifetime, self.now_ns + self.account.latency_ns)
+        # A session of which nothing more is told: the order outlives it in vain.
+        return (row if row >= self.cursor else NO_ROW), ends_ns
 
     # Moving on
 

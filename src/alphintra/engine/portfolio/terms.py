@@ -25,6 +25,15 @@ class BadTerms(BadRequest):
     code = "bad_portfolio_terms"
 
 
+class NoAuction(BadRequest):
+    """The instrument trades round the clock, or the run knows no calendar: there are no auctions.
+
+    Give the run a calendar, such as XNYS, or the order another lifetime.
+    """
+
+    code = "no_auction"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """What a fill costs; rates are fractions of its value (0.001 is 0.1 %).
