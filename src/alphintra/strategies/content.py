@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from alphintra.platform.security import Principal
 from alphintra.sdk.parameters import Parameter, resolved
 from alphintra.strategies import blocks
 from alphintra.strategies.code.frames import Declared
 from alphintra.strategies.code.service import CodeService
-from alphintra.strategies.errors import CodeFaulty, GraphFaulty, WrongContent
+from alphintra.strategies.errors import CodeFaulty, WrongContent
 from alphintra.strategies.models import StrategyRow, VersionRow
 from alphintra.strategies.schemas import NewStrategy, StrategyChange, StrategyType
-
-_FAULTS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +80,11 @@ def python_of(kind: str, code: str, graph: Mapping[str, Any] | None) -> str:
     """Return the Python that runs: the code, or what the blocks mean.
 
     Raises:
-        GraphFaulty: the blocks do not make a strategy.
+        GraphRefused: the blocks do not make a strategy; it names every fault.
     """
     if kind == StrategyType.CODE_BASED:
         return code
-    faults = blocks.validate(graph or {})
-    if faults:
-        first = faults[0]
-        raise GraphFaulty(
-            f"{first.block or 'the graph'}: {first.message}",
-            faults=[msgspec.to_builtins(fault) for fault in faults[:_FAULTS_MAX]],
-        )
-    return blocks.python_of(graph or {})
+    return blocks.python_of(blocks.graph_from(graph or {}))
 
 
 def checked_parameters(

@@ -75,12 +75,6 @@ class WrongContent(BadRequest):
     code = "strategy_content_wrong"
 
 
-class GraphFaulty(BadRequest):
-    """The blocks do not make a strategy. `faults` names every fault by block and field."""
-
-    code = "blocks_faulty"
-
-
 class CodeFaulty(BadRequest):
     """The code does not make a strategy. `findings` has every fault by line and column."""
 

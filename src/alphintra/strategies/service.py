@@ -198,7 +198,7 @@ class StrategyService:
             NoSuchStrategy, RightMissing: not the caller's.
             RevisionNeeded, StrategyChanged: somebody else may have changed it, or has.
             StatusRefused: that status does not follow.
-            CodeFaulty, GraphFaulty, ParameterRefused: what is to be published does not run.
+            CodeFaulty, GraphRefused, ParameterRefused: what is to be published does not run.
         """
         async with self._database.reading() as session:
             seen, _ = await strategy_for(session, caller, strategy_id, Right.OWN)

@@ -79,7 +79,7 @@ class VersionService:
         Raises:
             NoSuchStrategy, RightMissing: not the caller's to do.
             StrategyArchived: it is archived.
-            GraphFaulty, CodeFaulty, ParameterRefused: the draft does not make a strategy.
+            GraphRefused, CodeFaulty, ParameterRefused: the draft does not make a strategy.
             StrategyChanged: the draft was changed meanwhile.
             TooManyStrategies: it has as many versions as one may have.
         """
@@ -200,7 +200,7 @@ class VersionService:
 
         Raises:
             NoSuchStrategy, NoSuchVersion: there is none for this caller.
-            GraphFaulty: the draft's blocks mean no Python.
+            GraphRefused: the draft's blocks mean no Python.
         """
         async with self._database.reading() as session:
             row, _ = await strategy_for(session, caller, strategy_id, Right.VIEW)

@@ -5,6 +5,8 @@ The nursery imports this module once, and every process is a copy of it: what is
 """
 
 import difflib
+import re
+import sys
 from collections.abc import Iterator
 from typing import Final, Protocol
 
@@ -47,9 +49,12 @@ from alphintra.strategies.code.frames import (
 
 #: A module that takes longer than this to run does not declare a strategy, it works.
 LOAD_S: Final = 3.0
-_SIGNATURES_MAX: Final = 20
+_DETAILED_MAX: Final = 8
 _TEXT_MAX: Final = 2_000
 _ENVIRONMENT: Final = jedi.InterpreterEnvironment()
+#: A folder that is not there: the text is all there is, nothing beside it is searched.
+_PROJECT: Final = jedi.Project("/strategy", sys_path=sys.path, smart_sys_path=False)
+jedi.settings.dynamic_params_for_other_modules = False
 
 
 class Channel(Protocol):
@@ -111,16 +116,7 @@ def _loaded(source: str) -> Loaded:
             )
         )
     except Problem as problem:
-        extra = problem.extra
-        line, column = extra.get("line"), extra.get("column")
-        return Loaded(
-            finding=Finding(
-                code="does_not_load",
-                message=problem.detail[:_TEXT_MAX],
-                line=line if isinstance(line, int) else 0,
-                column=column if isinstance(column, int) else 0,
-            )
-        )
+        return Loaded(finding=_finding("does_not_load", problem))
     except BaseException as error:  # SystemExit and its like are the user's as well
         return Loaded(
             finding=Finding(code="does_not_load", message=f"{type(error).__name__}"[:_TEXT_MAX])
@@ -130,6 +126,19 @@ def _loaded(source: str) -> Loaded:
         name=strategy.__name__[:200],
         is_vectorised=isinstance(strategy, sdk.Vectorised),
         declared={name[:200]: declared_of(one) for name, one in list(declared.items())[:100]},
+    )
+
+
+def _finding(code: str, problem: Problem) -> Finding:
+    """Return a refusal as a finding; its place, where it has one, is in the fields."""
+    line, column = problem.extra.get("line"), problem.extra.get("column")
+    return Finding(
+        code=code,
+        message=re.sub(r"^(strategy\.py, )?line \d+(, column \d+)?: ", "", problem.detail)[
+            :_TEXT_MAX
+        ],
+        line=line if isinstance(line, int) else 0,
+        column=column if isinstance(column, int) else 0,
     )
 
 
@@ -160,20 +169,21 @@ def _completed(question: Complete) -> Completed:
     lines = question.source.split("\n")
     line = min(max(question.line, 1), len(lines))
     column = min(max(question.column, 0), len(lines[line - 1]))
-    script = jedi.Script(question.source, path=SOURCE_FILE, environment=_ENVIRONMENT)
+    script = jedi.Script(question.source, environment=_ENVIRONMENT, project=_PROJECT)
     found = [
         one
         for one in script.complete(line, column)
         # Names with an underscore are shown to whoever begins to type one.
         if not one.name.startswith("_") or one.name_with_symbols[: -len(one.complete or "")]
     ][:COMPLETIONS_MAX]
-    return Completed(items=[_completion(one, number) for number, one in enumerate(found)])
-
-
-def _completion(found: "jedi.api.classes.Completion", number: int) -> Completion:
-    signature = documentation = ""
     # What is behind a name takes time to find; of a long list nobody reads it.
-    if number < _SIGNATURES_MAX and found.type in {"function", "class"}:
+    in_detail = len(found) <= _DETAILED_MAX
+    return Completed(items=[_completion(one, in_detail=in_detail) for one in found])
+
+
+def _completion(found: "jedi.api.classes.Completion", *, in_detail: bool) -> Completion:
+    signature = documentation = ""
+    if in_detail and found.type in {"function", "class"}:
         signatures = found.get_signatures()
         signature = signatures[0].to_string()[:_TEXT_MAX] if signatures else ""
         documentation = found.docstring(raw=True)[:_TEXT_MAX]
@@ -195,16 +205,9 @@ def _compared(question: Compare) -> Compared:
 
 def _graph_read(question: ReadGraph) -> GraphRead:
     try:
-        return GraphRead(graph=blocks.graph_of(question.source))
+        return GraphRead(graph=blocks.graph_of(question.source).as_json())
     except Problem as problem:
-        line = problem.extra.get("line")
-        return GraphRead(
-            finding=Finding(
-                code=problem.code,
-                message=problem.detail[:_TEXT_MAX],
-                line=line if isinstance(line, int) else 0,
-            )
-        )
+        return GraphRead(finding=_finding(problem.code, problem))
 
 
 _FIRST = """
@@ -220,20 +223,20 @@ class Mine(Strategy):
         self.line = self.indicator("SMA", timeperiod=self.fast)
 
     def on_bar(self, bar: Bar) -> None:
-        self.buy(np.mean(1), math.floor(2))
-        self.line.now
-        bar.close
+        self.buy(np.mean(1), math.floor(bar.close))
 """
+#: What is typed first by most; each makes the completer read another library.
+_TYPED = ("r", "self.", "self.bu", "self.line.", "bar.", "np.", "np.me", "math.fl", "indicators.")
 
 
 def _warm() -> None:
     """Do everything once."""
     list(answers(Check(source=_FIRST)))
     list(answers(Format(source=_FIRST)))
-    lines = _FIRST.split("\n")
-    for number, line in enumerate(lines, start=1):
-        if "." in line and "import" not in line:
-            list(answers(Complete(source=_FIRST, line=number, column=line.rindex(".") + 1)))
+    last = len(_FIRST.split("\n"))
+    for text in _TYPED:
+        source = f"{_FIRST}        {text}"
+        list(answers(Complete(source=source, line=last, column=8 + len(text))))
 
 
 _warm()
