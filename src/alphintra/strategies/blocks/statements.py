@@ -385,12 +385,13 @@ def _tag(call: ast.Call) -> str:
 
 
 @cache
-def _named(form: type[Remembered | Made | Done]) -> Mapping[str, BlockType]:
+def _named(form: type[Remembered] | type[Made] | type[Done]) -> Mapping[str, BlockType]:
     """Return the kinds of a form by the name that their Python begins with."""
     found = {}
     for kind in kinds().values():
-        if isinstance(kind.form, form):
-            found[kind.form.name] = kind
+        own = kind.form
+        if isinstance(own, Remembered | Made | Done) and isinstance(own, form):
+            found[own.name] = kind
     return found
 
 
@@ -401,7 +402,7 @@ def _patterns() -> tuple[tuple[BlockType, Mapping[str, Value], ast.expr], ...]:
     for kind in kinds().values():
         if not isinstance(kind.form, Expression) or kind.kind == "number":
             continue
-        names = {one.name for one in (*kind.inputs, *kind.fields)}
+        names = {one.name for one in kind.inputs} | {one.name for one in kind.fields}
         for choice, text in kind.form.texts.items():
             source = text.format(**{name: f"__{name}__" for name in names})
             fields = {kind.form.chosen: choice} if kind.form.chosen else {}
