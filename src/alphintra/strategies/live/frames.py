@@ -243,6 +243,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """An order to send. The same decision always has the same name.
 
     Args:
+        name: `name_prefix`, the event and a number: `d7f20260331T143000Z/0` at the candles that
+            closed then, with `q` or `t` behind the time at a quote or print, `d7ffill-<trade>/0` in
+            answer to a fill.
         body: the fields of `POST /orders`, decimals as strings; its `client_order_id` is `name`.
             Exits that belong to it are in it (`order_class`, `stop_loss`, `take_profit`).
         at_ns: the time of the event at which it was decided.

@@ -137,7 +137,7 @@ class Live:
         strategy = found(**begin.parameters)
         strategy.random = Random(begin.seed)
         feed = LiveFeed([one.symbol for one in begin.instruments])
-        names = Names(f"{begin.name_prefix}/")
+        names = Names(begin.name_prefix)
         out = Outgoing(strategy, feed)
         host = LiveHost(
             strategy,
