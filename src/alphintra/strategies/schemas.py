@@ -51,16 +51,8 @@ def _bounded(blocks: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("the graph is nested too deeply") from error
     if len(body) > BLOCKS_BYTES_MAX:
         raise ValueError(f"a graph has at most {BLOCKS_BYTES_MAX} bytes of JSON")
-    if rb"\u0000" in body:
-        raise ValueError("no null characters")
     # Read back, so that what is kept is JSON: no NaN, no infinity.
     return cast(dict[str, Any], msgspec.json.decode(body))
-
-
-def _without_null(text: str) -> str:
-    if "\x00" in text:  # PostgreSQL keeps none
-        raise ValueError("no null characters")
-    return text
 
 
 Name = Annotated[
@@ -68,10 +60,8 @@ Name = Annotated[
     StringConstraints(min_length=1, max_length=120, pattern=_Printable, strip_whitespace=True),
 ]
 Note = Annotated[str, StringConstraints(max_length=400, pattern=_Printable)]
-Description = Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_without_null)]
-Source = Annotated[
-    str, StringConstraints(max_length=SOURCE_LENGTH_MAX), AfterValidator(_without_null)
-]
+Description = Annotated[str, StringConstraints(max_length=4_000)]
+Source = Annotated[str, StringConstraints(max_length=SOURCE_LENGTH_MAX)]
 Blocks = Annotated[dict[str, Any], AfterValidator(_bounded)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_\-]+$")]
 Value = (
