@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from alphintra.platform.sandbox import Mode, Sandbox
 from tests.sandbox.programs.escapes import World
 
 PROGRAMS = Path(__file__).parent / "programs"
-MODES = [Mode.LANDLOCK, Mode.BUBBLEWRAP]
+#: bubblewrap on a kernel without Landlock.
+BUBBLEWRAP_ALONE = "bubblewrap alone"
+MODES = [Mode.LANDLOCK.value, Mode.BUBBLEWRAP.value, BUBBLEWRAP_ALONE]
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +80,39 @@ def without_a_sandbox(world: World) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session", params=MODES)
-async def box(request: pytest.FixtureRequest, world: World) -> AsyncIterator[Sandbox]:
+async def box(
+    request: pytest.FixtureRequest, world: World, no_landlock: Path
+) -> AsyncIterator[Sandbox]:
     """A sandbox in each mode."""
-    async with Sandbox(isolation=request.param.value, import_from=(PROGRAMS,)) as opened:
-        yield opened
+    path = os.environ["PATH"]
+    alone = request.param == BUBBLEWRAP_ALONE
+    if alone:
+        os.environ["PATH"] = f"{no_landlock}:{path}"
+    mode = Mode.BUBBLEWRAP if alone else Mode(request.param)
+    try:
+        opened = Sandbox(isolation=mode.value, import_from=(PROGRAMS,))
+        await opened.open()
+    finally:
+        os.environ["PATH"] = path
+    assert opened.mode is mode
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def no_landlock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a `bwrap` that is the real one, on a kernel without Landlock."""
+    folder = tmp_path_factory.mktemp("no-landlock")
+    real = shutil.which("bwrap")
+    assert real, "install bubblewrap"
+    program = folder / "bwrap"
+    program.write_text(
+        f"#!{sys.executable} -I\n"
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(PROGRAMS)!r})\n"
+        "import older_kernel\n"
+        "older_kernel.forget_landlock()\n"
+        f"os.execv({real!r}, sys.argv)\n"
+    )
+    program.chmod(0o755)
+    return folder

@@ -27,6 +27,9 @@ def around(command: Sequence[str], *, bwrap: str, places: Iterable[Path]) -> lis
         "ALL",
         "--proc",
         "/proc",
+        # Of /proc only the processes are needed, those of the nursery.
+        "--tmpfs",
+        "/proc/sys",
     ]
     mounted: list[Path] = []
     for place in sorted(places, key=lambda one: len(one.parts)):

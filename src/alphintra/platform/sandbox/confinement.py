@@ -66,7 +66,7 @@ def confine(limits: Limits, *, ruleset_fd: int | None, shared_bytes: int) -> Non
     if ruleset_fd is not None:
         landlock.restrict(ruleset_fd)
         os.close(ruleset_fd)
-    seccomp.install(seccomp.allow_list(os.getpid()))
+    seccomp.install(seccomp.allow_list(os.getpid(), threads=limits.threads > 1))
 
 
 def _limit_resources(limits: Limits, shared_bytes: int) -> None:
@@ -84,8 +84,9 @@ def _limit_resources(limits: Limits, shared_bytes: int) -> None:
     _limit(resource.RLIMIT_MSGQUEUE, 0)
     _limit(resource.RLIMIT_SIGPENDING, 64)
     _limit(resource.RLIMIT_RTPRIO, 0)
+    # Counted over all processes of the user, so a number above none would say nothing about this
+    # one: threads are counted by the nursery.
     if limits.threads <= 1:
-        # Counted over all processes of the user: any higher number says nothing about this one.
         _limit(resource.RLIMIT_NPROC, 0)
     if limits.cpu_s is not None:
         _limit(resource.RLIMIT_CPU, limits.cpu_s, grace=_CPU_GRACE_S)

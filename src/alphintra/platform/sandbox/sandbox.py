@@ -74,7 +74,7 @@ def memory(size: int, *, name: str = "shared") -> int:
     """Return a file descriptor of zeroed memory of a fixed size, to lend to children.
 
     Its size never changes, so neither side can pull the other's pages away. Seal it against writing
-    with `seal` when children should only read it.
+    with `seal` when children should only read it; a start fixes who may write for good.
     """
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -319,7 +319,7 @@ class _Nursery:
         try:
             files.extend(_open_file(path) for path in readable)
             for one in shared:
-                fcntl.fcntl(one, fcntl.F_ADD_SEALS, _FOREVER)
+                _fix_seals(one)
             order = Start(
                 id=number,
                 entry=entry,
@@ -461,6 +461,12 @@ async def _last_words(process: asyncio.subprocess.Process) -> str:
     while part := await process.stderr.read(4_096):
         kept = (kept + part)[-2_000:]
     return kept.decode(errors="replace")
+
+
+def _fix_seals(fd: int) -> None:
+    """Let a child change neither the size of lent memory nor who may write to it."""
+    if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _FOREVER != _FOREVER:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _FOREVER)
 
 
 def _open_file(path: Path) -> int:

@@ -71,8 +71,12 @@ class Instruction(NamedTuple):
     if_false: int = 0
 
 
-def allow_list(pid: int) -> list[Instruction]:
-    """Return the filter for the process `pid`: its own signals are its own affair."""
+def allow_list(pid: int, *, threads: bool) -> list[Instruction]:
+    """Return the filter for the process `pid`, whose signals to itself are its own affair.
+
+    Args:
+        threads: whether it may have more than one.
+    """
     allow, deny = Instruction(_RETURN, _ALLOW), _refusal(errno.EPERM)
     steps = [
         Instruction(_LOAD, _AT_ARCHITECTURE),
@@ -85,7 +89,7 @@ def allow_list(pid: int) -> list[Instruction]:
         steps += _case(name, [allow])
     steps += _case("openat", [*_unless_any(2, _WRITING), _refusal(errno.EACCES)])
     steps += _case("open", [*_unless_any(1, _WRITING), _refusal(errno.EACCES)])
-    steps += _case("clone", [*_thread_only(), deny])
+    steps += _case("clone", [*(_thread_only() if threads else ()), deny])
     for name in ("kill", "tgkill"):
         steps += _case(name, [*_if_one_of(0, (pid,)), deny])
     steps += _case("fcntl", [*_if_one_of(1, _FCNTL), deny])
