@@ -21,7 +21,7 @@ from alphintra.core.errors import Problem
 from alphintra.research.loading import load_strategy
 from alphintra.sdk.live.feed import LiveFeed
 from alphintra.sdk.live.host import LiveHost, Say
-from alphintra.sdk.live.orders import Grid, Names, name_of_time
+from alphintra.sdk.live.orders import Grid, Names
 from alphintra.sdk.live.run import LiveRun
 from alphintra.sdk.resampling import duration_ns
 from alphintra.sdk.strategy import Strategy
@@ -249,7 +249,7 @@ def _finish(
             host.cancel(known.order)
     if close:
         # An event of its own: a restart lives through the last candle again, and not through this.
-        host.begin(f"{name_of_time(host.feed.now_ns)}s")
+        host.begin((host.feed.now_ns, "s"))
         for symbol in host.feed.symbols:
             strategy.close(symbol, tag="stop")
         host.flush()

@@ -14,7 +14,7 @@ from alphintra.sdk.hosting import Order, Status, Terms
 from alphintra.sdk.lines import Line, Timeline
 from alphintra.sdk.live.feed import LiveFeed
 from alphintra.sdk.live.lines import LiveTimeline
-from alphintra.sdk.live.orders import Grid, Known, Names, body_of, kind_of
+from alphintra.sdk.live.orders import Event, Grid, Known, Names, body_of, kind_of
 from alphintra.sdk.live.told import Execution, OrderState
 from alphintra.sdk.strategy import Strategy
 from alphintra.sdk.views import Fill, Position, moment
@@ -216,7 +216,7 @@ class LiveHost:
 
     # What the session does.
 
-    def begin(self, event: str, *, repeats: bool = True) -> None:
+    def begin(self, event: Event, *, repeats: bool = True) -> None:
         """Go on to an event: what was taken back at the one before has gone.
 
         Args:

@@ -79,6 +79,10 @@ class Known:
         self.in_doubt = False
 
 
+#: What is at hand, for names: a time in nanoseconds with a mark behind it, or a text.
+Event = str | tuple[int, str]
+
+
 class Names:
     """The client order ids of one strategy: what was at hand, and a counter.
 
@@ -89,17 +93,20 @@ class Names:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self._event = ""
+        self._event: Event = ""
         self._count = 0
 
-    def begin(self, event: str) -> None:
+    def begin(self, event: Event) -> None:
         """Go on to an event; one that is still at hand goes on counting."""
         if event != self._event:
             self._event, self._count = event, 0
 
     def next(self) -> str:
         """Return the next name at the event."""
-        name = f"{self.prefix}{self._event}/{self._count}"
+        event = self._event
+        if not isinstance(event, str):
+            event = f"{name_of_time(event[0])}{event[1]}"
+        name = f"{self.prefix}{event}/{self._count}"
         self._count += 1
         return name
 

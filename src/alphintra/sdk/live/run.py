@@ -16,7 +16,7 @@ from alphintra.sdk.blame import blamed
 from alphintra.sdk.live.feed import LiveFeed
 from alphintra.sdk.live.growing import Candle
 from alphintra.sdk.live.host import LiveHost
-from alphintra.sdk.live.orders import Names, name_of_time
+from alphintra.sdk.live.orders import Names
 from alphintra.sdk.live.past import Happened, fill_event, happened
 from alphintra.sdk.live.renewal import Renewal
 from alphintra.sdk.live.told import Execution, OrderState
@@ -93,7 +93,7 @@ class LiveRun:
             muted = host.muted
         for symbol, candle in group:
             feed.add(symbol, candle)
-        host.begin(name_of_time(close_ns))
+        host.begin((close_ns, ""))
         for symbol, candle in group:
             host.muted = muted or (MISSED if candle.close_ns < close_ns else "")
             feed.stand(symbol, close_ns)
@@ -189,7 +189,7 @@ class LiveRun:
 
     def _tick(self, mark: str, hook: str, call: Callable[[], None]) -> None:
         now_ns = self._feed.now_ns
-        self._host.begin(f"{name_of_time(now_ns)}{mark}", repeats=False)
+        self._host.begin((now_ns, mark), repeats=False)
         self.hook = hook
         with blamed(self._strategy, self._feed):
             call()
