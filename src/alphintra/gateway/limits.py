@@ -7,7 +7,7 @@
 | `/orders`, `/positions` | cancelling and closing (DELETE) | user |
 | `/orders`, `/trade` | reading | user |
 | `/market-data/*`, `/historical_data` | every method | user |
-| `/backtests`, `/optimizations`, `/strategies/*/backtest` | starting one | user |
+| `/backtests`, `/optimizations`, `/strategies/*/backtest` or `optimize` | starting one | user |
 | everything else | every method | user |
 
 The three kinds of order calls have a window each, all of the size `rate_limit_orders`: a dashboard
@@ -84,7 +84,8 @@ def bucket_of(method: str, path: str) -> Bucket:
     if method == "DELETE" and _is_under(path, _POSITIONS):
         return Bucket.ORDERS_CANCEL
     if method == "POST" and (
-        path in _RUNS or (path.startswith(_STRATEGIES) and path.endswith("/backtest"))
+        path in _RUNS
+        or (path.startswith(_STRATEGIES) and path.endswith(("/backtest", "/optimize")))
     ):
         return Bucket.BACKTESTS
     return Bucket.OTHER

@@ -16,13 +16,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from alphintra.core.errors import Problem
-from alphintra.research.errors import BeyondLimits, ProcessDied
+from alphintra.research.errors import BeyondLimits, CodeNotAllowed, ProcessDied
 from alphintra.research.jobfile import BacktestJob, Job, OptimizeJob, Outcome, Progress
 
 _JOB: Final = "job.json"
@@ -195,13 +196,17 @@ def _backtest(job: BacktestJob, folder: Path) -> Outcome:
     from alphintra.research.storing import save_result
 
     result = backtest(
-        job.strategy,
+        job.loaded(),
         job.data(),
         **job.arguments(),
         parameters=job.parameters,
         progress=_Teller(),
         time_limit_s=job.time_limit_s,
     )
+    manifest = replace(
+        result.manifest, strategy_id=job.strategy_id, strategy_version=job.strategy_version
+    )
+    result = replace(result, manifest=manifest)
     sha256 = save_result(result, folder / RESULT)
     return Outcome(status="SUCCEEDED", sha256=sha256, summary=result.to_dict(series=False))
 
@@ -212,7 +217,7 @@ def _optimize(job: OptimizeJob, folder: Path) -> Outcome:
 
     teller = _Teller()
     search = optimise(
-        job.strategy,
+        job.loaded(),
         job.data(),
         search=job.search or None,
         parameters=job.parameters,
@@ -222,6 +227,8 @@ def _optimize(job: OptimizeJob, folder: Path) -> Outcome:
         rules=job.rules,
         minimum_trades=job.minimum_trades,
         progress=lambda progress: teller(progress.share),
+        # A sandbox has no processes to share the work with.
+        compute=None if job.source is None else "inline",
         **job.arguments(),
     )
     page = search.report(folder / "search.html").read_text(encoding="utf-8")
@@ -255,6 +262,8 @@ def main(folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (order.cpu_s, order.cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
+        if order.job.source is not None:
+            raise CodeNotAllowed("users' code runs in the sandbox, and this is none")
         outcome = _compute(order.job, folder)
     except Problem as problem:
         outcome = Outcome(status="FAILED", code=problem.code, detail=problem.detail)

@@ -10,7 +10,7 @@ class NoSuchRun(NotFound):
 
 
 class CodeNotAllowed(BadRequest):
-    """Code of your own is not run by this server. Name a strategy of the library."""
+    """Code is not run from a request. Make a strategy of it (`POST /strategies`) and run that."""
 
     code = "strategy_code_not_allowed"
 

@@ -1,5 +1,6 @@
 """What the worker tells the process that computes, and what it answers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    #: A name of the library; beside a source what the strategy is called.
     strategy: str
+    #: A user's Python, of this version of this strategy. Runs in the sandbox only.
+    source: str | None = None
+    strategy_id: str = ""
+    strategy_version: int = 0
     sources: list[Source]
     #: By symbol, where it does not trade round the clock: when its sessions open and close.
     sessions: dict[str, list[tuple[int, int]]]
@@ -27,11 +33,32 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     seed: int
     time_limit_s: float
 
-    def data(self) -> list[Any]:
-        """Return the series."""
-        from alphintra.market.datasets import read_series
+    def loaded(self) -> Any:
+        """Return the strategy; with a source this runs a user's text.
 
-        return [read_series(Path(one.path), one.symbol) for one in self.sources]
+        Raises:
+            StrategyNotFound, StrategyRefused: there is none in it.
+        """
+        if self.source is None:
+            return self.strategy
+        from alphintra.sdk.source import load_source
+
+        return load_source(self.source)
+
+    def data(self, files: Mapping[str, int] | None = None) -> list[Any]:
+        """Return the series.
+
+        Args:
+            files: by path, what somebody else has opened; None: they are opened here.
+        """
+        from alphintra.market.datasets import OpenFile, read_series
+
+        return [
+            read_series(
+                Path(one.path) if files is None else OpenFile(files[one.path], one.path), one.symbol
+            )
+            for one in self.sources
+        ]
 
     def arguments(self) -> dict[str, Any]:
         """Return what `backtest` and `optimise` both take."""
@@ -60,11 +87,11 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class BacktestJob(_Run, frozen=True, kw_only=True, tag="BACKTEST"):
-    """Run a strategy of the library once."""
+    """Run a strategy once."""
 
 
 class OptimizeJob(_Run, frozen=True, kw_only=True, tag="OPTIMIZATION"):
-    """Search for the parameters of a strategy of the library."""
+    """Search for the parameters of a strategy."""
 
     search: dict[str, Any]
     method: str
@@ -77,7 +104,7 @@ class OptimizeJob(_Run, frozen=True, kw_only=True, tag="OPTIMIZATION"):
 Job = BacktestJob | OptimizeJob
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How far a run is, from 0 to 1."""
 
     share: float
@@ -88,7 +115,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended. A refusal is an outcome: trying again would change nothing."""
 
     status: Literal["SUCCEEDED", "FAILED", "CANCELED"]
+    #: Of the result, as whoever keeps it has found it to be.
     sha256: str | None = None
     summary: dict[str, Any] | None = None
     code: str | None = None
     detail: str | None = None
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The last word: how it ended, and how long the result is that lies in the lent memory."""
+
+    outcome: Outcome
+    result_bytes: int

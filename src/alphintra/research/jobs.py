@@ -34,6 +34,7 @@ from alphintra.research.jobfile import BacktestJob, Job, OptimizeJob, Outcome, P
 from alphintra.research.models import RunRow
 from alphintra.research.schemas import RunStatus
 from alphintra.research.storing import open_results
+from alphintra.strategies import load_version
 
 NAMESPACE: Final = "research"
 RUN: Final = "run"
@@ -181,7 +182,7 @@ class _Work:
                     # Bars and quotes of one symbol may come from different datasets.
                     sources.setdefault(f"{dataset_id} {symbol}", Source(path=path, symbol=symbol))
         common = {
-            "strategy": row.strategy,
+            **await self._strategy(row, owner),
             "sources": list(sources.values()),
             "sessions": await self._sessions(
                 request.get("calendar"),
@@ -234,6 +235,19 @@ class _Work:
                 times = await asyncio.to_thread(session_times, name, start_ns, end_ns)
                 sessions[symbol] = [(int(opens), int(closes)) for opens, closes in times]
         return sessions
+
+    async def _strategy(self, row: RunRow, owner: Principal) -> dict[str, Any]:
+        """Return what a job says of the strategy; its owner may not share it any more."""
+        if row.strategy_version_id is None:
+            return {"strategy": row.strategy}
+        async with self.services.database.reading() as session:
+            version = await load_version(session, owner, row.strategy_version_id)
+        return {
+            "strategy": row.strategy,
+            "source": version.source,
+            "strategy_id": str(version.strategy_id),
+            "strategy_version": version.number,
+        }
 
     async def _tell(self, progress: Progress) -> bool:
         """Write the progress down; say whether the run is still wanted."""

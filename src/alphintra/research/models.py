@@ -28,6 +28,11 @@ class RunRow(Base):
     kind: Mapped[str]
     name: Mapped[str]
     strategy: Mapped[str]
+    #: Of a strategy of the user's own: which, in which version; null for one of the library.
+    strategy_id: Mapped[UUID | None]
+    strategy_version: Mapped[int | None]
+    strategy_version_id: Mapped[UUID | None]
+    strategy_sha256: Mapped[str | None]
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
     status: Mapped[str]
     progress: Mapped[float]

@@ -136,6 +136,9 @@ class Manifest:
     created_at: datetime
     duration_s: float
     assumptions: tuple[str, ...] = ()
+    #: Of a strategy that is kept on a server: which one, and which version of it.
+    strategy_id: str = ""
+    strategy_version: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

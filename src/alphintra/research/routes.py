@@ -24,6 +24,8 @@ from alphintra.research.schemas import (
     OptimizeRequest,
     RunStatus,
     RunView,
+    StrategyBacktestRequest,
+    StrategyOptimizeRequest,
     TradeRowView,
 )
 from alphintra.research.service import (
@@ -33,11 +35,15 @@ from alphintra.research.service import (
     RunFilters,
     described_library,
 )
+from alphintra.strategies import Strategies, VersionService
 
 router = APIRouter(tags=["research"])
 
 Reader = Annotated[Principal, requires(Permission.RESEARCH_READ)]
 Writer = Annotated[Principal, requires(Permission.RESEARCH_WRITE)]
+#: Running one's own strategy may make a version of it.
+Runner = Annotated[Principal, requires(Permission.RESEARCH_WRITE, Permission.STRATEGIES_WRITE)]
+StrategyId = Annotated[UUID, Path(description="of the strategy")]
 RunId = Annotated[UUID, Path(description="of the run")]
 StrategyFilter = Annotated[str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9_\-]+$")]
 Accept = Annotated[str, Header(max_length=1_000)]
@@ -69,7 +75,13 @@ async def research_service(request: Request) -> ResearchService:
     return cast(ResearchService, state.research)
 
 
+async def version_service(request: Request) -> VersionService:
+    """Return what makes and loads versions of strategies in this process."""
+    return cast(Strategies, request.app.state.strategies).versions
+
+
 Research = Annotated[ResearchService, Depends(research_service)]
+Versions = Annotated[VersionService, Depends(version_service)]
 
 
 @router.get("/strategy-library")
@@ -90,19 +102,55 @@ async def start_backtest(
     return backtest_view(row)
 
 
+@router.post("/strategies/{strategy_id}/backtest", status_code=202)
+async def backtest_strategy(
+    strategy_id: StrategyId,
+    wanted: StrategyBacktestRequest,
+    caller: Runner,
+    research: Research,
+    versions: Versions,
+    response: Response,
+) -> BacktestView:
+    """Run a strategy that you made over datasets, in the sandbox.
+
+    Without a version, one is made of the draft if it has changed.
+    """
+    version = await versions.to_run(caller, strategy_id, wanted.version)
+    row = await research.start_version(caller, BACKTEST, version, wanted)
+    response.headers["Location"] = f"/api/v1/backtests/{row.id}"
+    return backtest_view(row)
+
+
+@router.post("/strategies/{strategy_id}/optimize", status_code=202)
+async def optimize_strategy(
+    strategy_id: StrategyId,
+    wanted: StrategyOptimizeRequest,
+    caller: Runner,
+    research: Research,
+    versions: Versions,
+    response: Response,
+) -> OptimizationView:
+    """Search for the parameters of a strategy that you made; every trial is counted."""
+    version = await versions.to_run(caller, strategy_id, wanted.version)
+    row = await research.start_version(caller, OPTIMIZATION, version, wanted)
+    response.headers["Location"] = f"/api/v1/optimizations/{row.id}"
+    return optimization_view(row)
+
+
 @router.get("/backtests")
 async def list_backtests(
     caller: Reader,
     research: Research,
     status: RunStatus | None = None,
     strategy: StrategyFilter = None,
+    strategy_id: UUID | None = None,
     created_after: AwareDatetime | None = None,
     created_before: AwareDatetime | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[RunView]:
     """Your backtests, the youngest first."""
-    filters = _filters(status, strategy, created_after, created_before)
+    filters = _filters(status, strategy, strategy_id, created_after, created_before)
     rows, after = await research.page(caller, BACKTEST, filters=filters, limit=limit, cursor=cursor)
     return Page(items=[RunView(**_run(row)) for row in rows], next=after)
 
@@ -210,13 +258,14 @@ async def list_optimizations(
     research: Research,
     status: RunStatus | None = None,
     strategy: StrategyFilter = None,
+    strategy_id: UUID | None = None,
     created_after: AwareDatetime | None = None,
     created_before: AwareDatetime | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[RunView]:
     """Your searches, the youngest first."""
-    filters = _filters(status, strategy, created_after, created_before)
+    filters = _filters(status, strategy, strategy_id, created_after, created_before)
     rows, after = await research.page(
         caller, OPTIMIZATION, filters=filters, limit=limit, cursor=cursor
     )
@@ -268,12 +317,14 @@ def _chosen(asked: str | None, accept: str, offered: tuple[str, ...]) -> str:
 def _filters(
     status: RunStatus | None,
     strategy: str | None,
+    strategy_id: UUID | None,
     created_after: datetime | None,
     created_before: datetime | None,
 ) -> RunFilters:
     return RunFilters(
         status=status,
         strategy=strategy,
+        strategy_id=strategy_id,
         created_after=created_after,
         created_before=created_before,
     )
@@ -287,6 +338,9 @@ def _run(row: RunRow) -> dict[str, Any]:
         "id": row.id,
         "name": row.name,
         "strategy": row.strategy,
+        "strategy_id": row.strategy_id,
+        "strategy_version": row.strategy_version,
+        "strategy_sha256": row.strategy_sha256,
         "status": row.status,
         "progress": row.progress,
         "remaining_s": row.remaining_s,

@@ -61,15 +61,10 @@ class AccountBody(Schema):
     latency_ms: Annotated[float, Field(allow_inf_nan=False, ge=0, le=86_400_000)] = 0.0
 
 
-class RunRequest(Schema):
-    """What every run needs: a strategy of the library, its data, its money."""
+class RunTerms(Schema):
+    """What every run needs beside its strategy: parameters, data, money."""
 
     name: Name = ""
-    strategy: StrategyName | None = None
-    code: Annotated[
-        str | None,
-        Field(max_length=200_000, description="not run by this server: it is refused"),
-    ] = None
     parameters: dict[Word, Value] = Field(default_factory=dict, max_length=100)
     dataset_ids: Annotated[list[UUID], Field(min_length=1, max_length=DATASETS_MAX)]
     symbols: list[
@@ -92,8 +87,33 @@ class RunRequest(Schema):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
 
 
+class RunRequest(RunTerms):
+    """What every run of a strategy of the library needs."""
+
+    strategy: StrategyName | None = None
+    code: Annotated[
+        str | None,
+        Field(
+            max_length=200_000,
+            description="refused: make a strategy of it and run that (POST /strategies)",
+        ),
+    ] = None
+
+
 class BacktestRequest(RunRequest):
     """Run a strategy once."""
+
+
+VersionNumber = Annotated[
+    int | None,
+    Field(ge=1, le=2**31 - 1, description="of the strategy; else one is made of the draft"),
+]
+
+
+class StrategyBacktestRequest(RunTerms):
+    """Run a version of a strategy once."""
+
+    version: VersionNumber = None
 
 
 class RangeBody(Schema):
@@ -104,8 +124,8 @@ class RangeBody(Schema):
     step: Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e15)] | None = None
 
 
-class OptimizeRequest(RunRequest):
-    """Search for a strategy's parameters; what is not searched is as in `parameters`."""
+class SearchTerms(Schema):
+    """What to search, how, and what for; what is not searched is as in `parameters`."""
 
     search: dict[
         Word, Annotated[list[Value], Field(min_length=1, max_length=1_000)] | RangeBody
@@ -123,6 +143,16 @@ class OptimizeRequest(RunRequest):
     minimum_trades: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
+class OptimizeRequest(SearchTerms, RunRequest):
+    """Search for the parameters of a strategy of the library."""
+
+
+class StrategyOptimizeRequest(SearchTerms, RunTerms):
+    """Search for the parameters of a version of a strategy."""
+
+    version: VersionNumber = None
+
+
 class ErrorView(Schema):
     """Why a run failed."""
 
@@ -136,6 +166,9 @@ class RunView(Schema):
     id: UUID
     name: str
     strategy: str
+    strategy_id: UUID | None
+    strategy_version: int | None
+    strategy_sha256: str | None
     status: RunStatus
     progress: float
     remaining_s: float | None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+import msgspec
 from procrastinate import App
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,8 +34,9 @@ from alphintra.research.errors import (
 )
 from alphintra.research.jobs import NAMESPACE, RUN
 from alphintra.research.models import RunRow
-from alphintra.research.schemas import RunRequest, RunStatus
+from alphintra.research.schemas import RunRequest, RunStatus, RunTerms
 from alphintra.research.storing import ResultStore, open_results
+from alphintra.strategies import Declared, VersionView, checked_parameters
 
 BACKTEST: Final = "BACKTEST"
 OPTIMIZATION: Final = "OPTIMIZATION"
@@ -50,6 +52,7 @@ class RunFilters:
 
     status: RunStatus | None = None
     strategy: str | None = None
+    strategy_id: UUID | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
 
@@ -70,7 +73,7 @@ class ResearchService:
         self._jobs: App | None = None
 
     async def start(self, caller: Principal, kind: str, wanted: RunRequest) -> RunRow:
-        """Ask for a run; it exists, with its job, when this returns.
+        """Ask for a run of a strategy of the library; it exists, with its job, on return.
 
         Raises:
             CodeNotAllowed, UnknownStrategy, ParameterRefused: the strategy cannot be run.
@@ -78,10 +81,51 @@ class ResearchService:
             TooManyRuns: the caller has too many that are not over.
         """
         if wanted.code is not None:
-            raise CodeNotAllowed("uploaded code is refused; name a strategy of the library")
+            raise CodeNotAllowed("make a strategy of the code and run that: POST /strategies")
         if wanted.strategy is None:
             raise UnknownStrategy("name a strategy of the library")
         await asyncio.to_thread(check_parameters, wanted.strategy, wanted.parameters)
+        request = wanted.model_dump(mode="json", exclude={"code", "name"})
+        return await self._queued(caller, kind, wanted, request, strategy=wanted.strategy)
+
+    async def start_version(
+        self, caller: Principal, kind: str, version: VersionView, wanted: RunTerms
+    ) -> RunRow:
+        """Ask for a run of a version of a strategy that somebody made.
+
+        Raises:
+            ParameterRefused: it does not take these parameters.
+            UnknownDataset, BadRequest: the data cannot be read.
+            TooManyRuns: the caller has too many that are not over.
+        """
+        parameters = {**version.parameters, **wanted.parameters}
+        checked_parameters(
+            {name: msgspec.convert(one, Declared) for name, one in version.declared.items()},
+            parameters,
+            strategy=version.name,
+        )
+        request = wanted.model_dump(mode="json", exclude={"version", "name"})
+        request["parameters"] = parameters
+        return await self._queued(
+            caller,
+            kind,
+            wanted,
+            request,
+            strategy=version.name,
+            strategy_id=version.strategy_id,
+            strategy_version=version.number,
+            strategy_version_id=version.id,
+            strategy_sha256=version.sha256,
+        )
+
+    async def _queued(
+        self,
+        caller: Principal,
+        kind: str,
+        wanted: RunTerms,
+        request: dict[str, Any],
+        **strategy: Any,  # the row's columns that name it
+    ) -> RunRow:
         if wanted.start and wanted.end and wanted.start >= wanted.end:
             raise BadRequest("the start lies before the end")
         held: set[str] = set()
@@ -93,9 +137,9 @@ class ResearchService:
             id=self._services.ids(),
             user_id=caller.user_id,
             kind=kind,
-            name=wanted.name or wanted.strategy,
-            strategy=wanted.strategy,
-            request=wanted.model_dump(mode="json", exclude={"code", "name"}),
+            name=wanted.name or strategy["strategy"],
+            **strategy,
+            request=request,
             status=RunStatus.QUEUED,
             progress=0.0,
             remaining_s=None,
@@ -156,6 +200,8 @@ class ResearchService:
             query = query.where(RunRow.status == filters.status)
         if filters.strategy is not None:
             query = query.where(RunRow.strategy == filters.strategy)
+        if filters.strategy_id is not None:
+            query = query.where(RunRow.strategy_id == filters.strategy_id)
         if filters.created_after is not None:
             query = query.where(RunRow.created_at >= filters.created_after)
         if filters.created_before is not None:

@@ -13,24 +13,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from alphintra.strategies.code.frames import Declared
     from alphintra.strategies.code.room import Process, Room
     from alphintra.strategies.content import checked_parameters, python_of
+    from alphintra.strategies.deployments.certifying import tasks as deployment_tasks
     from alphintra.strategies.deployments.routes import router as deployments_router
     from alphintra.strategies.deployments.supervisor import run_deployments
     from alphintra.strategies.routes import router
     from alphintra.strategies.runtime import Strategies, build_strategies
     from alphintra.strategies.templates import Template, all_templates, template_named
-    from alphintra.strategies.versions import VersionView, freeze_version, load_version
+    from alphintra.strategies.versions import (
+        VersionService,
+        VersionView,
+        freeze_version,
+        load_version,
+    )
 
 _HOMES: Final = {
+    "Declared": "code.frames",
     "Process": "code.room",
     "Room": "code.room",
     "Strategies": "runtime",
     "Template": "templates",
+    "VersionService": "versions",
     "VersionView": "versions",
     "all_templates": "templates",
     "build_strategies": "runtime",
     "checked_parameters": "content",
+    "deployment_tasks": "deployments.certifying",
     "deployments_router": "deployments.routes",
     "freeze_version": "versions",
     "load_version": "versions",
@@ -41,17 +51,20 @@ _HOMES: Final = {
 }
 
 #: What is called otherwise where it is at home.
-_NAMES: Final = {"deployments_router": "router"}
+_NAMES: Final = {"deployment_tasks": "tasks", "deployments_router": "router"}
 
 __all__ = [
+    "Declared",
     "Process",
     "Room",
     "Strategies",
     "Template",
+    "VersionService",
     "VersionView",
     "all_templates",
     "build_strategies",
     "checked_parameters",
+    "deployment_tasks",
     "deployments_router",
     "freeze_version",
     "load_version",
