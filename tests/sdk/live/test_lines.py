@@ -117,7 +117,7 @@ def test_dropping_old_candles_changes_no_line(monkeypatch: pytest.MonkeyPatch) -
 def test_longer_candles_are_cut_as_in_a_backtest(
     steps: list[int], timeframe: str, seed: int
 ) -> None:
-    whole = walk(count=sum(steps) + 1, seed=seed, start_ns=START_NS + 7 * 1440 * MINUTE_NS - 90)
+    whole = walk(count=sum(steps) + 1, seed=seed, start_ns=START_NS + (7 * 1440 - 90) * MINUTE_NS)
     at = np.cumsum(steps)
     bars = Bars("X", *(getattr(whole, name)[at] for name in Bars._columns()))
     own = GrowingBars("X")
