@@ -51,10 +51,13 @@ def declared_lines(graph: Graph) -> frozenset[str]:
 def normalised(graph: Graph) -> Graph:
     """Return a valid graph with all fields, its blocks in the order in which they work.
 
+    A field that an input is connected in place of has its default.
+
     Blocks whose order the connections leave open keep theirs. Of the actions those that leave come
     first, then those that rebalance, then those that enter.
     """
-    blocks = [_filled(block) for block in graph.blocks]
+    given = wiring(graph)
+    blocks = [_filled(block, given.get(block.id, {})) for block in graph.blocks]
     ordered = _ordered(replace(graph, blocks=tuple(blocks)))
     place = {block.id: at for at, block in enumerate(ordered)}
     ports = {
@@ -72,9 +75,12 @@ def normalised(graph: Graph) -> Graph:
     )
 
 
-def _filled(block: Block) -> Block:
+def _filled(block: Block, given: Mapping[str, Connection]) -> Block:
+    # A field behind an input that is connected says nothing: it goes back to its default.
     fields = {
-        one.name: coerced(one, block.fields.get(one.name, one.default))
+        one.name: coerced(
+            one, one.default if one.name in given else block.fields.get(one.name, one.default)
+        )
         for one in kinds()[block.kind].fields
     }
     return replace(block, fields=fields)
