@@ -2,14 +2,18 @@
 
 import asyncio
 
-from alphintra import identity, market, research
+from alphintra import identity, market, research, strategies
 from alphintra.platform import housekeeping
 from alphintra.platform.consumers import run_consumer
 from alphintra.platform.jobs import create_jobs, run_jobs
 from alphintra.platform.services import Services
 
 #: The contexts' background tasks, by namespace.
-BLUEPRINTS = {"platform": housekeeping.tasks, "research": research.tasks}
+BLUEPRINTS = {
+    "deployments": strategies.deployment_tasks,
+    "platform": housekeeping.tasks,
+    "research": research.tasks,
+}
 
 
 async def run_worker(services: Services, stop: asyncio.Event) -> None:
@@ -18,8 +22,12 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
     Any number of workers may run: each event and each job is one worker's.
     """
     jobs = create_jobs(services.database.conninfo, BLUEPRINTS)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_jobs(jobs, services, stop))
-        tasks.create_task(identity.run_housekeeping(services, stop))
-        for consumer in market.consumers(services):
-            tasks.create_task(run_consumer(consumer, services.database, services.bus, stop))
+    laboratory = research.laboratory(services.settings.sandbox)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_jobs(jobs, services, stop, laboratory=laboratory))
+            tasks.create_task(identity.run_housekeeping(services, stop))
+            for consumer in market.consumers(services):
+                tasks.create_task(run_consumer(consumer, services.database, services.bus, stop))
+    finally:
+        await laboratory.close()

@@ -2,6 +2,8 @@
 
 from alphintra.trading.errors import NoSuchOrder, OrderRefused
 from alphintra.trading.listening import run_signals
+from alphintra.trading.parity_loading import check_day
+from alphintra.trading.parity_report import ParityReport
 from alphintra.trading.routes import DIRECT_ROUTES, router, trading
 from alphintra.trading.running import run_desk
 from alphintra.trading.schemas import OrderView, PortfolioView, PositionView
@@ -28,12 +30,14 @@ __all__ = [
     "OrderRefused",
     "OrderView",
     "Outcome",
+    "ParityReport",
     "PortfolioView",
     "PositionView",
     "SignalData",
     "SignalOutcomeData",
     "TradingService",
     "caller_of",
+    "check_day",
     "fills_of_orders",
     "order_detail",
     "orders_of_signals",

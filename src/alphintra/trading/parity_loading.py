@@ -3,7 +3,7 @@ record, and the stored market data of the same time.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -53,12 +53,19 @@ _one_at_a_time = asyncio.Semaphore(1)
 
 
 async def check_day(
-    database: Database, clock: Clock, *, account_id: UUID, day: date, tick_days: int
+    database: Database,
+    clock: Clock,
+    *,
+    account_id: UUID,
+    day: date,
+    tick_days: int,
+    order_ids: Collection[UUID] | None = None,
 ) -> ParityReport:
     """Replay an account's day (UTC) and compare it with what was booked.
 
     Args:
         tick_days: ticks older than this are thinned out, so that nothing can be said of them.
+        order_ids: look at these orders only; all others still play their part in the replay.
 
     Raises:
         NoSuchAccount: there is no such account.
@@ -75,7 +82,7 @@ async def check_day(
         async with database.reading() as session:
             if await session.get(AccountRow, account_id) is None:
                 raise NoSuchAccount("there is no such account")
-            loaded = await _load(session, account_id, span)
+            loaded = await _load(session, account_id, span, order_ids)
         return await asyncio.to_thread(compare, loaded)
 
 
@@ -88,9 +95,13 @@ class _Span:
     ticks_since: datetime
 
 
-async def _load(session: AsyncSession, account_id: UUID, span: _Span) -> Day:
+async def _load(
+    session: AsyncSession, account_id: UUID, span: _Span, order_ids: Collection[UUID] | None
+) -> Day:
     start, end = span.start, span.end
     orders = await _orders(session, account_id, start, end)
+    if order_ids is not None:
+        orders = [order for order in orders if order.id in order_ids]
     ids = [order.id for order in orders]
     steps = list(
         await session.scalars(

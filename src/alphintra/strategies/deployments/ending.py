@@ -18,7 +18,7 @@ from alphintra.core.ids import UserId
 from alphintra.core.orders import OPEN
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.feed import Feed, Inbox
-from alphintra.strategies.deployments.journal import Journal, Line, NewFrame, Step
+from alphintra.strategies.deployments.journal import UNHEARD, Journal, Line, NewFrame, Step
 from alphintra.strategies.deployments.life import Life
 from alphintra.strategies.deployments.models import DeploymentRow
 from alphintra.strategies.deployments.news import read_news
@@ -136,7 +136,8 @@ class Ending:
             life.know((await self.journal.standing()).signals)
             step = Step()
             for frame in await read_news(self.services, life, step):
-                step.frames.append(NewFrame(type(frame).__name__, frames.encode(frame)))
+                kind = UNHEARD + type(frame).__name__
+                step.frames.append(NewFrame(kind, frames.encode(frame)))
                 life.absorb(frame)
             if not step.is_empty:
                 await self._write(life, step)

@@ -60,7 +60,7 @@ class SignalLapsed(Conflict):
     code = "signal_lapsed"
 
 
-class DayNotOver(BadRequest):
-    """The deployment did not run on that day, or the day has not begun."""
+class DayMissing(BadRequest):
+    """The deployment did not run on that day (UTC), so there is nothing to certify."""
 
     code = "deployment_day_missing"

@@ -36,6 +36,8 @@ from alphintra.strategies.deployments.status import (
 )
 
 log = structlog.get_logger(__name__)
+#: In front of the kind of a frame that no process was told: what came at the end.
+UNHEARD: Final = "~"
 #: Lines of a log that are kept of one deployment, about; the oldest go.
 LOG_LINES_MAX: Final = 20_000
 #: Frames that are read at a time when a deployment is taken up again.

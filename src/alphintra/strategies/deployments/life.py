@@ -272,10 +272,15 @@ class Life:
         )
 
     def _cancel(self, cancel: frames.Cancel, number: int, step: Step) -> NewSignal:
-        entry, _, leg = cancel.name.partition("/")
-        if not entry.startswith(self.prefix):
+        if not cancel.name.startswith(self.prefix):
             raise BrokeRules(f"it takes back {cancel.name!r}, which is not its own")
         _refuse_zeros(cancel.name)
+        # An event and a number name an order; a further number one of its exits.
+        parts = cancel.name.removeprefix(self.prefix).split("/")
+        if len(parts) not in {2, 3}:
+            raise BrokeRules(f"it takes back {cancel.name!r}, which names no order")
+        leg = parts[2:]
+        entry = self.prefix + "/".join(parts[:2])
         placed = signal_id_of(self.row.id, PLACE, entry)
         status, code, detail = SignalStatus.PUBLISHED, None, None
         parameters: dict[str, Any] = {"cancel": [str(placed)]}
@@ -330,7 +335,7 @@ class Life:
 
 def name_prefix(deployment_id: UUID) -> str:
     """Return what the names of a deployment's orders begin with; nobody else's do."""
-    return f"d{deployment_id.hex}-"
+    return f"d{deployment_id.hex}/"
 
 
 def order_state(view: Mapping[str, Any]) -> OrderState:

@@ -10,7 +10,7 @@ from alphintra.platform.sandbox import Child, ChildEnded, ChildTimedOut, Limits,
 from alphintra.strategies.live import frames
 
 ENTRY: Final = "alphintra.strategies.live.inside:serve"
-PRELOAD: Final = ("alphintra.strategies.live.inside",)
+PRELOAD: Final = ("alphintra.strategies.live.inside:ready",)
 #: To load the strategy, and to live through one frame of the past.
 BEGIN_S: Final = 30.0
 HISTORY_S: Final = 120.0

@@ -10,10 +10,12 @@ from alphintra.platform.http import Cursor, Limit, Page
 from alphintra.platform.security import Permission, Principal, requires
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.approval import Approvals
+from alphintra.strategies.deployments.certifying import Certificates
 from alphintra.strategies.deployments.commands import DeploymentCommands
 from alphintra.strategies.deployments.looking import DeploymentViews
 from alphintra.strategies.deployments.models import CertificateRow, DeploymentRow, SignalRow
 from alphintra.strategies.deployments.schemas import (
+    CertificateRequest,
     CertificateView,
     DeploymentView,
     DeployRequest,
@@ -58,6 +60,13 @@ def _approvals(request: Request) -> Approvals:
 Commands = Annotated[DeploymentCommands, Depends(_commands)]
 Views = Annotated[DeploymentViews, Depends(_views)]
 Answers = Annotated[Approvals, Depends(_approvals)]
+
+
+def _certificates(request: Request) -> Certificates:
+    return Certificates(_services(request))
+
+
+Certifying = Annotated[Certificates, Depends(_certificates)]
 
 
 @router.post("/strategies/{strategy_id}/deploy", status_code=202)
@@ -204,6 +213,30 @@ async def show_deployment_metrics(
         frames=row.frames,
         points=[PointView.model_validate(point) for point in found.points],
     )
+
+
+@router.get("/deployments/{deployment_id}/certificates")
+async def list_deployment_certificates(
+    deployment_id: DeploymentId,
+    caller: Reader,
+    views: Views,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[CertificateView]:
+    """Its parity certificates, the youngest first."""
+    rows, after = await views.certificates(caller, deployment_id, limit=limit, cursor=cursor)
+    return Page(items=[certificate_view(row) for row in rows], next=after)
+
+
+@router.post("/deployments/{deployment_id}/certificates", status_code=202)
+async def certify_deployment(
+    deployment_id: DeploymentId,
+    wanted: CertificateRequest,
+    caller: Deployer,
+    certifying: Certifying,
+) -> CertificateView:
+    """Replay a day of it and compare; the verdict is PENDING until a worker has done that."""
+    return certificate_view(await certifying.ask(caller, deployment_id, wanted.day))
 
 
 @router.post("/signals/{signal_id}/approve")

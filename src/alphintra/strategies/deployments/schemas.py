@@ -276,7 +276,9 @@ class CertificateView(Schema):
     deployment_id: UUID
     version_id: UUID
     day: date
-    verdict: Literal["PASSED", "FAILED", "EMPTY"]
+    verdict: Literal["PENDING", "PASSED", "FAILED", "EMPTY", "UNKNOWN"] = Field(
+        description="EMPTY: nothing was decided; UNKNOWN: it could not be said, the notes tell why"
+    )
     is_whole_day: bool
     frames: int
     signals: int

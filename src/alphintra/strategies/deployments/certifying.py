@@ -1,0 +1,158 @@
+"""Certificates in the background: asked for by people, and made each day for yesterday."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from procrastinate import App, Blueprint, JobContext
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from alphintra.core.clock import now
+from alphintra.core.errors import Problem
+from alphintra.platform.jobs import create_jobs, enqueue, services_of
+from alphintra.platform.sandbox import Sandbox
+from alphintra.platform.security import Principal
+from alphintra.platform.services import Services
+from alphintra.strategies.deployments.certificate import check, is_over, span_of
+from alphintra.strategies.deployments.commands import owned
+from alphintra.strategies.deployments.errors import DayMissing
+from alphintra.strategies.deployments.models import CertificateRow, DeploymentRow, FrameRow
+from alphintra.strategies.deployments.process import PRELOAD
+
+NAMESPACE: Final = "deployments"
+CERTIFY: Final = "certify"
+PENDING: Final = "PENDING"
+#: It could not be said; the notes tell why.
+UNKNOWN: Final = "UNKNOWN"
+
+tasks = Blueprint()
+#: A replay keeps a core busy.
+_turn = asyncio.Semaphore(1)
+log = structlog.get_logger(__name__)
+
+
+@tasks.task(name=CERTIFY, pass_context=True)
+async def certify(context: JobContext, /, certificate_id: str, **_: Any) -> None:
+    """Make one certificate; a repeat finds it made."""
+    async with _turn:
+        await _make(services_of(context), UUID(certificate_id))
+
+
+@tasks.periodic(cron="17 0 * * *")
+@tasks.task(name="certify_yesterday", pass_context=True, queueing_lock="deployments_certify")
+async def certify_yesterday(context: JobContext, /, timestamp: int, **_: Any) -> int:
+    """Ask for a certificate of yesterday for each deployment that was at work; return how many."""
+    services = services_of(context)
+    day = (now(services.clock) - timedelta(days=1)).date()
+    start, end = span_of(day)
+    async with services.database.transaction() as session:
+        rows = (
+            await session.scalars(
+                select(DeploymentRow).where(
+                    exists().where(
+                        FrameRow.deployment_id == DeploymentRow.id,
+                        FrameRow.at >= start,
+                        FrameRow.at < end,
+                    )
+                )
+            )
+        ).all()
+        for row in rows:
+            await _ask(services, context.app, session, row, day)
+    return len(rows)
+
+
+async def _ask(
+    services: Services, jobs: App, session: AsyncSession, row: DeploymentRow, day: date
+) -> CertificateRow:
+    certificate = CertificateRow(
+        id=services.ids(),
+        deployment_id=row.id,
+        user_id=row.user_id,
+        strategy_id=row.strategy_id,
+        version_id=row.version_id,
+        day=day,
+        verdict=PENDING,
+        frames=0,
+        signals=0,
+        orders=0,
+        fills=0,
+        differences=[],
+        notes=[],
+        is_whole_day=is_over(services, day),
+        created_at=now(services.clock),
+    )
+    session.add(certificate)
+    await session.flush()
+    await enqueue(jobs, session, f"{NAMESPACE}:{CERTIFY}", certificate_id=str(certificate.id))
+    return certificate
+
+
+@dataclass(slots=True)
+class Certificates:
+    """What people ask for."""
+
+    services: Services
+    _jobs: App | None = None
+
+    async def ask(self, caller: Principal, deployment_id: UUID, day: date) -> CertificateRow:
+        """Ask for a certificate of a day; it is PENDING until a worker has made it.
+
+        Raises:
+            NoSuchDeployment: there is none, or it is somebody else's.
+            DayMissing: the deployment did not run on that day.
+        """
+        if self._jobs is None:
+            # Without the tasks: they belong to the worker's queue, perhaps in this very process.
+            self._jobs = create_jobs(self.services.database.conninfo, {})
+        start, end = span_of(day)
+        async with self.services.database.transaction() as session:
+            row = await owned(session, caller, deployment_id)
+            told = await session.scalar(
+                select(FrameRow.number)
+                .where(
+                    FrameRow.deployment_id == deployment_id,
+                    FrameRow.at >= start,
+                    FrameRow.at < end,
+                )
+                .limit(1)
+            )
+            if told is None:
+                raise DayMissing(f"the deployment did not run on {day}")
+            return await _ask(self.services, self._jobs, session, row, day)
+
+
+async def _make(services: Services, certificate_id: UUID) -> None:
+    async with services.database.reading() as session:
+        certificate = await session.get(CertificateRow, certificate_id)
+        if certificate is None or certificate.verdict != PENDING:
+            return
+        row = await session.get(DeploymentRow, certificate.deployment_id)
+    if row is None:
+        return
+    values: dict[str, Any]
+    try:
+        async with Sandbox(preload=PRELOAD) as sandbox:
+            findings = await check(services, sandbox, row, certificate.day)
+    except Problem as problem:
+        values = {"verdict": UNKNOWN, "notes": [f"{problem.detail} [{problem.code}]"]}
+    else:
+        values = {
+            "verdict": findings.verdict,
+            "frames": findings.frames,
+            "signals": findings.signals,
+            "orders": findings.orders,
+            "fills": findings.fills,
+            "differences": list(findings.differences),
+            "notes": findings.notes,
+        }
+    async with services.database.transaction() as session:
+        made = await session.get(CertificateRow, certificate_id, with_for_update=True)
+        if made is not None and made.verdict == PENDING:
+            for name, value in values.items():
+                setattr(made, name, value)
+    log.info("certificate_made", deployment=str(row.id), verdict=values["verdict"])

@@ -1,0 +1,307 @@
+"""What a deployment's terms do to a strategy that runs: yes and no, pause, limits, failures."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from alphintra.core.clock import to_datetime
+from tests.strategies.deployments.stage import DEADLINE_S, MINUTE_NS, Stage
+
+FLOOD = """
+from alphintra.sdk import Strategy
+
+
+class Flood(Strategy):
+    def on_bar(self, bar):
+        for _ in range(200):
+            self.buy(0.01)
+"""
+RAISES = """
+from alphintra.sdk import Strategy
+
+
+class Raises(Strategy):
+    def on_bar(self, bar):
+        if self.position().quantity == 0:
+            return 1 / 0
+"""
+ENDLESS = """
+from alphintra.sdk import Strategy
+
+
+class Endless(Strategy):
+    seen = 0
+
+    def on_bar(self, bar):
+        self.seen += 1
+        while self.seen > 20:
+            pass
+"""
+RESTS = """
+from alphintra.sdk import Strategy
+
+
+class Rests(Strategy):
+    def on_bar(self, bar):
+        if not self.open_orders() and not self.position().quantity:
+            self.buy(1, limit=bar.close * 0.9)
+"""
+HOLDS = """
+from alphintra.sdk import Strategy
+
+
+class Holds(Strategy):
+    def on_bar(self, bar):
+        if not self.position().quantity:
+            self.buy(10)
+"""
+
+
+async def waiting(stage: Stage, deployment_id: str) -> dict[str, Any]:
+    async def newest() -> dict[str, Any] | None:
+        signals = await stage.signals(deployment_id)
+        return signals[-1] if signals and signals[-1]["status"] == "WAITING" else None
+
+    found = await stage.waits_for(newest)
+    assert found is not None
+    return found
+
+
+async def became(stage: Stage, deployment_id: str, signal_id: str, status: str) -> dict[str, Any]:
+    async def is_so() -> dict[str, Any] | None:
+        signals = await stage.signals(deployment_id)
+        one = next(one for one in signals if one["id"] == signal_id)
+        return one if one["status"] == status else None
+
+    found = await stage.waits_for(is_so)
+    assert found is not None
+    return found
+
+
+async def test_signals_wait_for_a_yes(stage: Stage) -> None:
+    deployment_id = await stage.deploy(approval={"mode": "ALL", "expires_s": 600})
+    await stage.running(deployment_id)
+    await stage.market.go()
+    entry = await waiting(stage, deployment_id)
+    assert (await stage.items(f"/deployments/{deployment_id}/orders")) == []
+
+    stranger = await stage.product.person("stranger")
+    for answer in ("approve", "reject"):
+        refused = await stage.call("POST", f"/signals/{entry['id']}/{answer}", person=stranger)
+        assert (refused.status_code, refused.json()["code"]) == (404, "no_such_signal")
+
+    approved = await stage.call("POST", f"/signals/{entry['id']}/approve")
+    assert approved.status_code == 200, approved.text
+    again = await stage.call("POST", f"/signals/{entry['id']}/reject")
+    assert (again.status_code, again.json()["code"]) == (409, "signal_decided")
+    await became(stage, deployment_id, entry["id"], "ORDERED")
+    await stage.market.quote()
+    await stage.filled(deployment_id, 1)
+
+    await stage.market.go()
+    way_out = await waiting(stage, deployment_id)
+    assert way_out["action"] == "SELL"
+    declined = await stage.call("POST", f"/signals/{way_out['id']}/reject")
+    assert declined.json()["status"] == "DECLINED"
+    # Told of it, the strategy tries again at the next candle, under another name.
+    await stage.market.go()
+    other = await waiting(stage, deployment_id)
+    assert other["name"] != way_out["name"]
+    assert other["action"] == "SELL"
+    await stage.tell(deployment_id, "stop")
+    ended = await stage.over(deployment_id)
+    assert [one["quantity"] for one in ended["positions"]] == ["1"]
+    await became(stage, deployment_id, other["id"], "WITHDRAWN")
+    late = await stage.call("POST", f"/signals/{other['id']}/approve")
+    assert late.status_code == 409
+
+
+async def test_a_signal_without_an_answer_lapses(stage: Stage) -> None:
+    deployment_id = await stage.deploy(approval={"mode": "ENTRIES", "expires_s": 5})
+    await stage.running(deployment_id)
+    await stage.market.go()
+    entry = await waiting(stage, deployment_id)
+    lapsed = await became(stage, deployment_id, entry["id"], "LAPSED")
+    assert lapsed["detail"] == "nobody said yes in time"
+    await stage.tell(deployment_id, "stop")
+    await stage.over(deployment_id)
+
+
+async def test_a_pause_holds_entries_back(stage: Stage) -> None:
+    deployment_id = await stage.deploy()
+    await stage.running(deployment_id)
+    await stage.tell(deployment_id, "pause")
+    await stage.until(deployment_id, lambda one: one["status"] == "PAUSED")
+    await stage.market.go()
+
+    async def newest() -> list[dict[str, Any]]:
+        return await stage.signals(deployment_id)
+
+    withheld = (await stage.waits_for(newest))[-1]
+    assert (withheld["status"], withheld["code"]) == ("WITHHELD", "paused")
+    await stage.tell(deployment_id, "resume")
+    await stage.running(deployment_id)
+    changed = await stage.call(
+        "PUT", f"/deployments/{deployment_id}/parameters", json={"parameters": {"size": 2.5}}
+    )
+    assert changed.status_code == 202, changed.text
+    wrong = await stage.call(
+        "PUT", f"/deployments/{deployment_id}/parameters", json={"parameters": {"size": 99}}
+    )
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "deployment_invalid")
+    await stage.until(deployment_id, lambda one: one["parameters"] == {"size": 2.5})
+
+    async def is_applied() -> bool:
+        await stage.market.go()
+        signals = await stage.signals(deployment_id)
+        return any(one["order"].get("quantity") == "2.5" for one in signals)
+
+    await stage.waits_for(is_applied)
+    await stage.tell(deployment_id, "liquidate")
+    await stage.market.go()
+    ended = await stage.over(deployment_id)
+    assert all(one["quantity"] == "0" for one in ended["positions"])
+
+
+async def test_a_flood_of_orders_stops_the_strategy(stage: Stage) -> None:
+    strategy_id = await stage.write(FLOOD, name="Flood")
+    deployment_id = await stage.deploy(strategy_id, limits={"orders_per_minute": 10})
+    await stage.running(deployment_id)
+    await stage.market.go()
+    ended = await stage.over(deployment_id)
+    assert (ended["status"], ended["reason_code"]) == ("STOPPED", "order_rate_exceeded")
+    signals = await stage.signals(deployment_id)
+    placed = [one for one in signals if one["kind"] == "PLACE"]
+    assert [one["status"] for one in placed].count("WITHHELD") == 1
+    assert len(placed) == 11
+
+
+async def test_a_strategy_that_raises_fails_with_its_line(stage: Stage) -> None:
+    deployment_id = await stage.deploy(await stage.write(RAISES, name="Raises"), warmup=0)
+    await stage.until(deployment_id, lambda one: one["status"] in {"RUNNING", "STOPPING", "FAILED"})
+    await stage.market.go()
+
+    async def is_over() -> bool:
+        return bool((await stage.show(deployment_id))["status"] == "FAILED")
+
+    await stage.waits_for(is_over)
+    failed = await stage.show(deployment_id)
+    assert failed["reason_code"] == "strategy_faulty"
+    assert "line 8" in failed["reason"]
+    assert "ZeroDivisionError" in await stage.log(deployment_id)
+
+
+async def test_a_strategy_that_never_answers_is_ended(stage: Stage) -> None:
+    deployment_id = await stage.deploy(await stage.write(ENDLESS, name="Endless"))
+    await stage.running(deployment_id)
+    await stage.market.go()
+
+    async def is_over() -> bool:
+        return bool((await stage.show(deployment_id))["status"] == "FAILED")
+
+    await stage.waits_for(is_over)
+    failed = await stage.show(deployment_id)
+    assert failed["reason_code"] == "process_too_slow"
+    assert "died 5 times in a row" in failed["reason"]
+
+
+async def test_a_stop_takes_back_what_rests(stage: Stage) -> None:
+    deployment_id = await stage.deploy(await stage.write(RESTS, name="Rests"))
+    await stage.running(deployment_id)
+    await stage.market.go()
+    await stage.ordered(deployment_id, 1)
+    await stage.tell(deployment_id, "stop")
+    ended = await stage.over(deployment_id)
+    orders = await stage.items(f"/deployments/{deployment_id}/orders")
+    assert [one["status"] for one in orders] == ["CANCELED"]
+    assert ended["positions"] == []
+    late = await stage.call("POST", f"/deployments/{deployment_id}/pause")
+    assert (late.status_code, late.json()["code"]) == (409, "deployment_status_refused")
+
+
+async def test_a_daily_loss_closes_the_position(stage: Stage) -> None:
+    strategy_id = await stage.write(HOLDS, name="Holds")
+    deployment_id = await stage.deploy(strategy_id, limits={"daily_loss": "500"})
+    await stage.running(deployment_id)
+    await stage.market.go()
+    await stage.ordered(deployment_id, 1)
+    await stage.market.quote()
+    held = await stage.filled(deployment_id, 1)
+    price = held["positions"][0]["average_price"]
+    for _ in range(3):
+        await stage.market.quote(Decimal(price) - 100)
+    await stage.until(deployment_id, lambda one: one["status"] in {"LIQUIDATING", "STOPPED"})
+    await stage.market.quote()
+    ended = await stage.over(deployment_id)
+    assert (ended["status"], ended["reason_code"]) == ("STOPPED", "daily_loss_exceeded")
+    assert [one["quantity"] for one in ended["positions"]] == ["0"]
+
+
+async def test_live_trading_asks_for_a_certificate(stage: Stage) -> None:
+    refused = await stage.call(
+        "POST",
+        f"/strategies/{stage.strategy_id}/deploy",
+        json={"mode": "LIVE", "symbols": ["ETH-USD"]},
+    )
+    assert (refused.status_code, refused.json()["code"]) == (409, "parity_certificate_needed")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"symbols": []}, "invalid_request"),
+        ({"symbols": ["ETH-USD", "ETH-USD"]}, "invalid_request"),
+        ({"symbols": ["NONE-SUCH"]}, "unknown_instrument"),
+        ({"symbols": ["ETH-USD"], "capital": "0"}, "invalid_request"),
+        ({"symbols": ["ETH-USD"], "limits": {"drawdown": "1.5"}}, "invalid_request"),
+        ({"symbols": ["ETH-USD"], "schedule": {"timezone": "Mars/Base"}}, "invalid_request"),
+        ({"symbols": ["ETH-USD"], "parameters": {"nothing": 1}}, "deployment_invalid"),
+        ({"symbols": ["ETH-USD"], "version": 77}, "no_such_version"),
+    ],
+)
+async def test_what_cannot_be_deployed(stage: Stage, body: dict[str, Any], code: str) -> None:
+    answer = await stage.call("POST", f"/strategies/{stage.strategy_id}/deploy", json=body)
+    assert answer.json()["code"] == code, answer.text
+    assert answer.status_code in {404, 422}
+
+
+async def test_a_deployment_is_its_owners(stage: Stage) -> None:
+    deployment_id = await stage.deploy()
+    stranger = await stage.product.person("stranger")
+    for method, path, body in (
+        ("GET", "", None),
+        ("GET", "/signals", None),
+        ("GET", "/logs", None),
+        ("GET", "/orders", None),
+        ("GET", "/metrics", None),
+        ("GET", "/certificates", None),
+        ("POST", "/certificates", {"day": to_datetime(MINUTE_NS).date().isoformat()}),
+        ("POST", "/pause", None),
+        ("POST", "/resume", None),
+        ("POST", "/stop", None),
+        ("POST", "/liquidate", None),
+        ("PUT", "/parameters", {"parameters": {"size": 1.0}}),
+    ):
+        full = f"/deployments/{deployment_id}{path}"
+        answer = await stage.call(method, full, person=stranger, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "no_such_deployment"), path
+        nobody = await stage.product.client.request(
+            method, f"/api/v1{full}", json=body, timeout=DEADLINE_S
+        )
+        assert nobody.status_code == 401, path
+    hidden = await stage.call(
+        "POST",
+        f"/strategies/{stage.strategy_id}/deploy",
+        person=stranger,
+        json={"symbols": ["ETH-USD"]},
+    )
+    assert hidden.status_code == 404
+    assert (await stage.call("GET", "/deployments", person=stranger)).json()["items"] == []
+    reader = await stage.product.key(stage.owner, "strategies:read")
+    refused = await stage.product.client.post(
+        f"/api/v1/deployments/{deployment_id}/stop", headers=reader
+    )
+    assert refused.status_code == 403
+    await stage.tell(deployment_id, "stop")
+    await stage.over(deployment_id)
