@@ -4,6 +4,7 @@ It reads no clock and nothing but its frames, so the same frames give the same a
 byte, as long as the strategy itself looks at nothing else.
 """
 
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol, assert_never
 import msgspec
 import numpy as np
 
+from alphintra import indicators
 from alphintra.core.errors import Problem
 from alphintra.engine.series import BadSeries
 from alphintra.sdk.errors import ParameterRefused, StrategyFailed, StrategyRefused
@@ -71,6 +73,23 @@ def serve(channel: Channel) -> None:
         channel.send(frames.encode(reply))
         if child.has_ended or (isinstance(reply, Fault) and not reply.goes_on):
             return
+
+
+def ready() -> None:
+    """Load what every strategy needs, once for all: for a nursery, before it forks.
+
+    TA-Lib loads pandas where it is installed, to take its columns too: 75 MB that nobody uses here.
+    """
+    hidden = {name: sys.modules.get(name) for name in ("pandas", "polars")}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None: not found
+    try:
+        indicators.catalogue()
+    finally:
+        for name, module in hidden.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
 
 
 class FrameRefused(Exception):
