@@ -14,11 +14,11 @@ from alphintra.strategies.code.frames import FINDINGS_MAX, Finding, Severity
 #: What a strategy may import: computing, nothing that reads, writes or connects.
 MODULES: Final = frozenset(
     {
-        "__future__", "abc", "alphintra.indicators", "alphintra.sdk", "array", "bisect", "calendar",
-        "cmath", "collections", "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum",
-        "fractions", "functools", "heapq", "itertools", "json", "math", "numba", "numbers", "numpy",
-        "operator", "pandas", "random", "re", "statistics", "string", "talib", "textwrap", "time",
-        "types", "typing", "warnings", "zoneinfo",
+        "__future__", "abc", "alphintra.indicators", "alphintra.sdk", "alphintra.sdk.blocks",
+        "array", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses",
+        "datetime", "decimal", "enum", "fractions", "functools", "heapq", "itertools", "json",
+        "math", "numba", "numbers", "numpy", "operator", "pandas", "random", "re", "statistics",
+        "string", "talib", "textwrap", "time", "types", "typing", "warnings", "zoneinfo",
     }
 )  # fmt: skip
 #: Built-in functions that a strategy has no use for, and what to do instead.

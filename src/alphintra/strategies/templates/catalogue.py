@@ -113,4 +113,51 @@ ENTRIES: Final = (
         "each step up. It earns in markets that swing and is fully invested in those that fall.",
         datasets=("demo:IBM",),
     ),
+    Entry(
+        name="blocks_average_cross",
+        title="Cross of averages, in blocks",
+        category="trend",
+        type=StrategyType.NO_CODE,
+        description="Long while a fast average of the closes is above a slow one: the smallest "
+        "strategy that blocks can say.",
+        datasets=("demo:AAPL",),
+        start=_AFTER_SPLITS,
+    ),
+    Entry(
+        name="blocks_rsi_dip",
+        title="RSI dip in an uptrend, in blocks",
+        category="mean reversion",
+        type=StrategyType.NO_CODE,
+        description="Buys what has fallen too far within a rising trend, with a stop of some "
+        "average true ranges; each trade risks the same share of the money.",
+        datasets=("demo:IBM",),
+    ),
+    Entry(
+        name="blocks_macd_trend",
+        title="MACD with a trailing stop, in blocks",
+        category="trend",
+        type=StrategyType.NO_CODE,
+        description="Goes with the MACD when it crosses its signal upwards above a long average; "
+        "a trailing stop stands from the entry on.",
+        datasets=("demo:GOOG",),
+    ),
+    Entry(
+        name="blocks_breakout_bracket",
+        title="Breakout with a bracket, in blocks",
+        category="breakout",
+        type=StrategyType.NO_CODE,
+        description="Buys a new high with a stop loss and a take profit, and leaves what goes "
+        "nowhere.",
+        datasets=("demo:GOOG",),
+    ),
+    Entry(
+        name="blocks_volatility_rebalance",
+        title="Monthly rebalancing by volatility, in blocks",
+        category="allocation",
+        type=StrategyType.NO_CODE,
+        description="At the first bar of each month, holds the less of each symbol the more it "
+        "moves.",
+        datasets=("demo:AAPL", "demo:IBM"),
+        start=_AFTER_SPLITS,
+    ),
 )
