@@ -3,6 +3,7 @@
 import random
 import sys
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, assert_never
 from uuid import UUID, uuid5
@@ -18,6 +19,7 @@ from alphintra.core.market_data import Bar, Quote, Trade
 from alphintra.core.orders import OrderType, Side, TimeInForce
 from alphintra.trading.paper import PaperRules, PaperVenue
 from alphintra.trading.paper_terms import bar_end_ns
+from alphintra.trading.surroundings import Sessions
 from alphintra.trading.venue import (
     FeeSchedule,
     Liquidity,
@@ -31,7 +33,7 @@ from alphintra.trading.venue import (
     VenueRejected,
     VenueTriggered,
 )
-from tests.engine import test_bars_and_changes, test_fills
+from tests.engine import test_auctions, test_bars_and_changes, test_fills
 from tests.engine.statements import held, states, written
 
 NOW = 1_700_000_000 * NS_PER_SECOND
@@ -123,7 +125,7 @@ def venue() -> PaperVenue:
 
 
 def test_every_point_of_the_page_has_a_test() -> None:
-    points = held(test_fills, test_bars_and_changes, sys.modules[__name__])
+    points = held(test_auctions, test_fills, test_bars_and_changes, sys.modules[__name__])
     assert sorted(points) == sorted(written())
 
 
@@ -565,3 +567,105 @@ def test_ticks_of_symbols_without_orders_cost_next_to_nothing(venue: PaperVenue)
             venue.on_market_data("ACME", tick)
         best_s = min(best_s, (time.perf_counter() - started) / 1_000)
     assert best_s < 20e-6
+
+
+# Auctions
+
+#: The session of these tests.
+OPENS, CLOSES = NOW + 60 * MINUTE, NOW + 120 * MINUTE
+OPG = {"time_in_force": TimeInForce.OPG, "expires_ns": OPENS}
+CLS = {"time_in_force": TimeInForce.CLS, "expires_ns": CLOSES}
+
+
+def quote_at(ts_ns: int, bid: str, ask: str) -> Quote:
+    return Quote(ts_ns=ts_ns, bid=Decimal(bid), ask=Decimal(ask))
+
+
+@states(
+    "An opening order is for the next session that opens, a closing order for the next that "
+    "closes; `expires_at` tells when that is."
+)
+def test_the_desk_says_which_auction() -> None:
+    sessions = Sessions({"XNYS": [(at(1), at(3)), (at(5), at(7))]})
+    opening = [sessions.next_auction("XNYS", TimeInForce.OPG, at(n)) for n in (0, 1, 2, 5, 6)]
+    assert opening == [at(1), at(1), at(5), at(5), None]
+    closing = [sessions.next_auction("XNYS", TimeInForce.CLS, at(n)) for n in (0, 1, 2, 3, 6, 7)]
+    assert closing == [at(3), at(3), at(3), at(7), at(7), None]
+    for calendar in ("ALWAYS", "XNOWHERE"):
+        assert sessions.next_auction(calendar, TimeInForce.OPG, at(0)) is None
+
+
+def at(hour: int) -> datetime:
+    return datetime(2024, 7, 3, hour, tzinfo=UTC)
+
+
+@states(
+    "The first event that comes after the close holds the closing auction; without one it is held "
+    "ten seconds after the close."
+)
+def test_the_closing_auction_is_held(venue: PaperVenue) -> None:
+    venue.submit(order("A", SELL, OrderType.MARKET, "2", **CLS))
+    venue.submit(order("B", SELL, OrderType.LIMIT, "2", price="10.02", **CLS))
+    venue.submit(order("C", BUY, OrderType.LIMIT, "1", price="10.05", **CLS))
+    assert venue.on_market_data("ACME", quote_at(CLOSES - 1, "10.01", "10.03")) == []
+    assert told(venue.on_market_data("ACME", quote_at(CLOSES, "9", "9.01"))) == [
+        "2 at 10.01, fee 0.01001, taker", "1 at 10.03, fee 0.01, taker", "expired",
+    ]  # fmt: skip
+
+    venue.submit(order("D", SELL, OrderType.MARKET, "2", **CLS))
+    venue.on_market_data("ACME", Trade(ts_ns=CLOSES - 5, price=Decimal("10.07"), size=Decimal(5)))
+    assert venue.expire(CLOSES + 10 * NS_PER_SECOND - 1) == []
+    assert told(venue.expire(CLOSES + 10 * NS_PER_SECOND)) == ["2 at 10.07, fee 0.01007, taker"]
+
+
+@states("An opening at which nothing is shown for a quarter of an hour is over: its orders expire.")
+def test_an_opening_without_a_market(venue: PaperVenue) -> None:
+    venue.on_market_data("ACME", quote_at(NOW, "10.01", "10.03"))
+    assert venue.submit(order("A", BUY, OrderType.MARKET, "2", **OPG)) == []
+    assert venue.expire(OPENS + 15 * MINUTE - 1) == []
+    assert told(venue.expire(OPENS + 15 * MINUTE)) == ["expired"]
+
+    assert venue.submit(order("B", BUY, OrderType.MARKET, "2", **OPG)) == []
+    assert venue.on_market_data("ACME", quote_at(OPENS - 1, "10.01", "10.03")) == []
+    assert told(venue.on_market_data("ACME", quote_at(OPENS, "11.01", "11.03"))) == [
+        "2 at 11.03, fee 0.01103, taker"
+    ]
+
+
+def test_a_closing_order_knows_what_was_shown_before_it_came(venue: PaperVenue) -> None:
+    for shown, price in ((Trade(ts_ns=NOW, price=Decimal("10.07"), size=Decimal(5)), "10.07"),
+                         (quote_at(NOW, "10.01", "10.03"), "10.01")):  # fmt: skip
+        venue = PaperVenue({"ACME": ACME}, PaperRules(fees=FEES))
+        venue.on_market_data("ACME", quote_at(NOW - 1, "9", "9.5"))
+        venue.on_market_data("ACME", shown)
+        venue.submit(order("A", SELL, OrderType.MARKET, "1", **CLS))
+        (fill,) = venue.expire(CLOSES + 10 * NS_PER_SECOND)
+        assert isinstance(fill, VenueFill)
+        assert fill.price == Decimal(price)
+
+
+def test_bars_open_and_close(venue: PaperVenue) -> None:
+    venue.on_market_data("ACME", bar(NOW, "10", "10", "10", "10"))
+    venue.submit(order("A", BUY, OrderType.MARKET, "1", **OPG))
+    venue.submit(order("B", SELL, OrderType.MARKET, "1", **CLS))
+    assert venue.on_market_data("ACME", bar(OPENS - MINUTE, "10", "10", "10", "10")) == []
+    assert told(venue.on_market_data("ACME", bar(OPENS, "10.2", "10.4", "10", "10.3"))) == [
+        "1 at 10.2, fee 0.01, taker"
+    ]
+    assert told(
+        venue.on_market_data("ACME", bar(CLOSES - MINUTE, "10.5", "10.8", "10.5", "10.6"))
+    ) == ["1 at 10.6, fee 0.01, taker"]
+
+
+def test_an_auction_has_a_time_and_no_stops(venue: PaperVenue) -> None:
+    bare = order("A", BUY, OrderType.MARKET, "1", time_in_force=TimeInForce.OPG)
+    assert told(venue.submit(bare)) == ["rejected: expiry_missing"]
+    stop = order("B", BUY, OrderType.STOP, "1", stop_price="11", **OPG)
+    assert told(venue.submit(stop)) == ["rejected: auction_not_allowed"]
+    limit = order("C", BUY, OrderType.LIMIT, "1", price="11", **OPG)
+    assert venue.submit(limit) == []
+    resting = msgspec.structs.replace(limit, time_in_force=TimeInForce.GTC)
+    assert told(venue.modify(resting, NOW)) == ["rejected: change_not_allowed"]
+    dearer = msgspec.structs.replace(limit, price=Decimal(12))
+    assert told(venue.modify(dearer, NOW)) == ["modified"]
+    assert venue.restore(msgspec.structs.replace(limit, order_id=order_id("D"))) == []

@@ -65,14 +65,15 @@ STRATEGIES = tuple(StrategyId(UUID(int=number)) for number in (1, 2))
 
 
 def sessions(clock: ManualClock) -> Sessions:
-    """A year of sessions, midnight to 22:00 UTC, every day."""
-    first = now(clock).date() - timedelta(days=30)
+    """Two weeks of sessions of 100 seconds with breaks of 20: a simulation seldom lasts for hours,
+    and shall see auctions.
+    """
+    first = datetime.combine(now(clock).date() - timedelta(days=4), time(0), UTC)
     rows = [
-        (
-            datetime.combine(first + timedelta(days=day), time(0), UTC),
-            datetime.combine(first + timedelta(days=day), time(22), UTC),
-        )
-        for day in range(365)
+        (opens_at, opens_at + timedelta(seconds=100))
+        for day in range(14)
+        for number in range(24 * 30)
+        for opens_at in [first + timedelta(days=day, minutes=2 * number)]
     ]
     return Sessions({"XNYS": rows})
 
@@ -246,8 +247,12 @@ class People:
     def _terms(self, instrument: Instrument, side: Side, price: Decimal, held: Decimal) -> Terms:
         rng = self._rng
         kind = rng.choices(list(OrderType), (6, 6, 2, 2, 2))[0]
-        in_force = rng.choices(list(TimeInForce), (2, 5, 2, 1, 1))[0]
-        if in_force in {TimeInForce.IOC, TimeInForce.FOK} and rng.random() < 0.9:
+        weights = (
+            (2, 5, 2, 1, 1, 0.1, 0.1) if instrument.calendar == "ALWAYS" else (2, 4, 1, 1, 1, 5, 5)
+        )
+        in_force = rng.choices(list(TimeInForce), weights)[0]
+        resting = {TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD}
+        if in_force not in resting and rng.random() < 0.9:
             kind = rng.choice((OrderType.MARKET, OrderType.LIMIT))
         order_class = rng.choices(list(OrderClass), (12, 3, 2, 1))[0]
         if order_class is OrderClass.OCO and held:

@@ -46,6 +46,12 @@ class TimeInForce(StrEnum):
     GTD = "GTD"  #: until the given time
     IOC = "IOC"  #: what fills at once; the rest is cancelled
     FOK = "FOK"  #: all at once or nothing
+    OPG = "OPG"  #: for the opening auction of the next session
+    CLS = "CLS"  #: for the closing auction of this session, or of the next one
+
+    @property
+    def is_for_auction(self) -> bool:
+        return self in {TimeInForce.OPG, TimeInForce.CLS}
 
 
 class OrderClass(StrEnum):

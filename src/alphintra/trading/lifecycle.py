@@ -287,7 +287,8 @@ def modify(account: Account, command: ModifyOrder, unit: Unit, around: Surroundi
     _rehold(account, order, proposal, unit, around)
     for field in ("quantity", "price", "stop_price", "trail", "trail_percent", "time_in_force"):
         setattr(order, field, getattr(changed, field))
-    order.expires_at = _expiry(changed, instrument, unit, around)
+    if not order.time_in_force.is_for_auction:
+        order.expires_at = _expiry(changed, instrument, unit, around)
     body = unit.record_order(account, order, OrderEventType.MODIFIED)
     if order.status is not OrderStatus.PENDING:
         unit.at_venue(VenueStep.MODIFY, order)
@@ -384,6 +385,7 @@ def _reproposal(
         reducing=min(changed.remaining, free),
         unit_price=changed.price or max(candidates, default=None),
         replaces=order,
+        is_for_auction=order.time_in_force.is_for_auction,
     )
 
 

@@ -95,6 +95,7 @@ class _Market:
         "instrument",
         "orders",
         "pending",
+        "pending_last",
         "simulator",
     )
 
@@ -104,6 +105,8 @@ class _Market:
         self.orders: dict[int, _Open] = {}
         #: The last quote, when no order was there to see it.
         self.pending: Quote | None = None
+        #: What came after it: a closing order may be filled at that.
+        self.pending_last: Trade | Bar | None = None
         self.has_quotes_or_trades = False
         self._first_bar_ns: int | None = None
         self._bar_length_ns = 0
@@ -111,7 +114,7 @@ class _Market:
 
     def begin_anew(self) -> None:
         """Forget what the feed has shown; the orders stay."""
-        self.pending = None
+        self.pending = self.pending_last = None
         self.has_quotes_or_trades = False
         self._first_bar_ns = None
         self._bar_length_ns = 0
@@ -212,6 +215,7 @@ class PaperVenue:
             lifetime=LIFETIMES[order.time_in_force],
             post_only=order.post_only,
             expires_ns=terms.expires_ns,
+            auction_ns=terms.auction_ns,
         )
         if len(events) == 1 and events[0].reason == Reason.POST_ONLY_WOULD_TAKE:
             # It never was in the market.
@@ -246,6 +250,7 @@ class PaperVenue:
             lifetime=LIFETIMES[order.time_in_force],
             post_only=order.post_only,
             expires_ns=terms.expires_ns,
+            auction_ns=terms.auction_ns,
             triggered=order.triggered,
             mark_price_ticks=mark,
         )
@@ -316,19 +321,12 @@ class PaperVenue:
         else:
             market.has_quotes_or_trades = True
         if not market.orders:
-            if type(tick) is Quote:
-                market.pending = tick
+            if isinstance(tick, Quote):
+                market.pending, market.pending_last = tick, None
+            else:
+                market.pending_last = tick
             return []
-        instrument, simulator = _tools(market)
-        match tick:
-            case Quote():
-                events = show_quote(simulator, instrument, tick)
-            case Trade():
-                events = show_trade(simulator, instrument, tick)
-            case Bar():
-                events = show_bar(simulator, instrument, tick)
-            case _:
-                assert_never(tick)
+        events = _show(*_tools(market), tick)
         return self._translate(market, events) if events else []
 
     def on_other_source(self, symbol: str) -> None:
@@ -348,7 +346,10 @@ class PaperVenue:
         market.begin_anew()
 
     def expire(self, now_ns: int) -> list[VenueEvent]:
-        """End all orders whose time has come."""
+        """End all orders whose time has come.
+
+        An order for a closing auction that no event has held yet takes part in it now.
+        """
         found: list[VenueEvent] = []
         for market in self._markets.values():
             if market.orders:
@@ -375,7 +376,7 @@ class PaperVenue:
         return self._instruments.get(symbol)
 
     def _market_of(self, symbol: str) -> tuple[_Market, Instrument, MarketSimulator]:
-        """Return the market of a known symbol, which has seen the last quote."""
+        """Return the market of a known symbol, which has seen the last quote and event."""
         market = self._markets.setdefault(symbol, _Market())
         if not market.orders:
             instrument = self._instruments[symbol]
@@ -386,9 +387,10 @@ class PaperVenue:
                     participation_bps=self._rules.participation_bps,
                     through_only=self._rules.through_only,
                 )
-            if market.pending is not None:
-                show_quote(market.simulator, instrument, market.pending)
-                market.pending = None
+            for tick in (market.pending, market.pending_last):
+                if tick is not None:
+                    _show(instrument, market.simulator, tick)
+            market.pending = market.pending_last = None
         return market, *_tools(market)
 
     def _open(self, market: _Market, order: VenueOrder, handle: int) -> None:
@@ -448,6 +450,18 @@ class PaperVenue:
 
 def _rejected(order_id: OrderId, reason: VenueRefusal, ts_ns: int) -> VenueRejected:
     return VenueRejected(order_id=order_id, reason=reason, ts_ns=ts_ns)
+
+
+def _show(instrument: Instrument, simulator: MarketSimulator, tick: Tick) -> list[Event]:
+    match tick:
+        case Quote():
+            return show_quote(simulator, instrument, tick)
+        case Trade():
+            return show_trade(simulator, instrument, tick)
+        case Bar():
+            return show_bar(simulator, instrument, tick)
+        case _:
+            assert_never(tick)
 
 
 def _tools(market: _Market) -> tuple[Instrument, MarketSimulator]:

@@ -45,10 +45,18 @@ LIFETIMES: Final = {
     TimeInForce.GTD: Lifetime.REST,
     TimeInForce.IOC: Lifetime.IOC,
     TimeInForce.FOK: Lifetime.FOK,
+    TimeInForce.OPG: Lifetime.OPG,
+    TimeInForce.CLS: Lifetime.CLS,
 }
 _LIMITED: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+_FOR_AUCTIONS: Final = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _STOPPED: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
-_TIMED: Final = frozenset({TimeInForce.DAY, TimeInForce.GTD})
+_TIMED: Final = frozenset({TimeInForce.DAY, TimeInForce.GTD, TimeInForce.OPG, TimeInForce.CLS})
+#: How long after its auction's time an order waits for an event that holds it.
+AUCTION_WAIT_NS: Final = {
+    TimeInForce.OPG: 900 * NS_PER_SECOND,
+    TimeInForce.CLS: 10 * NS_PER_SECOND,
+}
 _TIMEFRAME_S: Final = {
     "1s": 1,
     "5s": 5,
@@ -73,6 +81,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     trail_ticks: int
     trail_bps: int
     expires_ns: int
+    auction_ns: int
 
 
 def terms_of(order: VenueOrder, instrument: Instrument) -> Terms | VenueRefusal:
@@ -91,13 +100,18 @@ def terms_of(order: VenueOrder, instrument: Instrument) -> Terms | VenueRefusal:
         return trail
     if refusal := _lifetime_refusal(order):
         return refusal
+    expires_ns = NEVER_NS if order.expires_ns is None else order.expires_ns
+    auction_ns = NEVER_NS
+    if order.time_in_force.is_for_auction:
+        auction_ns, expires_ns = expires_ns, expires_ns + AUCTION_WAIT_NS[order.time_in_force]
     return Terms(
         lots=lots,
         limit_price_ticks=limit_price_ticks,
         stop_price_ticks=stop_price_ticks,
         trail_ticks=trail[0],
         trail_bps=trail[1],
-        expires_ns=NEVER_NS if order.expires_ns is None else order.expires_ns,
+        expires_ns=expires_ns,
+        auction_ns=auction_ns,
     )
 
 
@@ -164,6 +178,8 @@ def _lifetime_refusal(order: VenueOrder) -> VenueRefusal | None:
     rests = LIFETIMES[order.time_in_force] is Lifetime.REST
     if order.post_only and not (rests and order.type in _LIMITED):
         return VenueRefusal.POST_ONLY_NOT_ALLOWED
+    if order.time_in_force.is_for_auction and order.type not in _FOR_AUCTIONS:
+        return VenueRefusal.AUCTION_NOT_ALLOWED
     return None
 
 

@@ -60,6 +60,7 @@ class OrderRefusal(StrEnum):
     TRAIL_INVALID = "trail_invalid"
     TRAIL_NOT_ALLOWED = "trail_not_allowed"
     TIME_IN_FORCE_NOT_ALLOWED = "time_in_force_not_allowed"
+    NO_AUCTION = "no_auction"
     EXPIRES_AT_MISSING = "expires_at_missing"
     EXPIRES_AT_NOT_ALLOWED = "expires_at_not_allowed"
     EXPIRES_AT_IN_THE_PAST = "expires_at_in_the_past"
@@ -120,6 +121,7 @@ def place(
             raise Malformed(OrderRefusal.UNKNOWN_SYMBOL, f"there is no instrument {terms.symbol}")
         _validate_currency(account, instrument)
         validate(terms, instrument, unit.at)
+        ends_at = _end_of(terms, instrument, unit.at, around)
         quantity = size(terms, instrument, around)
         proposal = propose(account, terms, instrument, quantity, fingerprint, around, closing)
     except Malformed as refused:
@@ -137,7 +139,7 @@ def place(
         )
     if closing is not None and failure is None:
         closing.cancel_exits()
-    order = _new_order(account, command, fingerprint, quantity, unit, around, instrument)
+    order = _new_order(account, command, fingerprint, quantity, unit, ends_at)
     answer = (
         _accept(account, order, command, proposal, unit, around)
         if failure is None
@@ -225,23 +227,45 @@ def _validate_prices(terms: Terms) -> None:
 
 
 def _validate_time(terms: Terms, at: datetime) -> None:
-    immediate = terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
-    if immediate and terms.type not in {OrderType.MARKET, OrderType.LIMIT}:
+    in_force = terms.time_in_force
+    is_brief = in_force in {TimeInForce.IOC, TimeInForce.FOK} or in_force.is_for_auction
+    if is_brief and terms.type not in {OrderType.MARKET, OrderType.LIMIT}:
         raise Malformed(
             OrderRefusal.TIME_IN_FORCE_NOT_ALLOWED,
-            f"{terms.time_in_force} is for MARKET and LIMIT orders",
+            f"{in_force} is for MARKET and LIMIT orders",
         )
-    if terms.post_only and (terms.type is not OrderType.LIMIT or immediate):
+    if terms.post_only and (terms.type is not OrderType.LIMIT or is_brief):
         raise Malformed(
             OrderRefusal.POST_ONLY_NOT_ALLOWED, "post_only is for LIMIT orders that may rest"
         )
-    if terms.time_in_force is TimeInForce.GTD:
+    if in_force is TimeInForce.GTD:
         if terms.expires_at is None:
             raise Malformed(OrderRefusal.EXPIRES_AT_MISSING, "a GTD order needs expires_at")
         if terms.expires_at <= at:
             raise Malformed(OrderRefusal.EXPIRES_AT_IN_THE_PAST, "expires_at has passed")
     elif terms.expires_at is not None:
         raise Malformed(OrderRefusal.EXPIRES_AT_NOT_ALLOWED, "expires_at is for GTD orders")
+
+
+def _end_of(
+    terms: Terms, instrument: Instrument, at: datetime, around: Surroundings
+) -> datetime | None:
+    """Return when the order ends: as told, with the session, or with its auction.
+
+    Raises:
+        Malformed: the instrument has no auction to come.
+    """
+    if terms.time_in_force is TimeInForce.DAY:
+        return around.sessions.end_of_day(instrument.calendar, at)
+    if not terms.time_in_force.is_for_auction:
+        return terms.expires_at
+    auction_at = around.sessions.next_auction(instrument.calendar, terms.time_in_force, at)
+    if auction_at is None:
+        raise Malformed(
+            OrderRefusal.NO_AUCTION,
+            f"{instrument.symbol} has no auctions: its calendar is {instrument.calendar}",
+        )
+    return auction_at
 
 
 _EXITS = {
@@ -346,6 +370,7 @@ def propose(
         orders=ORDERS_OF[terms.order_class] - (closing.orders if closing else 0),
         reducing=reducing,
         unit_price=unit_price,
+        is_for_auction=terms.time_in_force.is_for_auction,
     )
 
 
@@ -360,13 +385,9 @@ def _new_order(
     fingerprint: str,
     quantity: Decimal,
     unit: Unit,
-    around: Surroundings,
-    instrument: Instrument,
+    expires_at: datetime | None,
 ) -> Order:
     terms = command.terms
-    expires_at = terms.expires_at
-    if terms.time_in_force is TimeInForce.DAY:
-        expires_at = around.sessions.end_of_day(instrument.calendar, unit.at)
     return Order(
         id=command.order_id,
         account_id=account.id,

@@ -114,7 +114,7 @@ def replay(entries: Sequence[Entry], symbol: str, orders: Collection[OrderId]) -
             case Expired(at_ns=at_ns):
                 _note(done, venue.expire(at_ns), Heard(at_ns), orders)
             case Reduced(fill_id=fill_id, booked=booked):
-                done.reduced[fill_id] = booked
+                done.reduced.setdefault(fill_id, booked)  # of a repeat nothing more was booked
             case Ignored(order_id=order_id):
                 done.ignored.add(order_id)
             case _:

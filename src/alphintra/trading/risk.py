@@ -95,6 +95,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unit_price: Decimal | None
     #: The open order whose place it takes; what that holds is free for this.
     replaces: Order | None = None
+    #: It waits for an auction, so it may be given while the market is closed.
+    is_for_auction: bool = False
 
     @property
     def opening(self) -> Decimal:
@@ -196,8 +198,12 @@ def _instrument_checks(
     if allowed is not None:
         yield Check(Rule.SYMBOL_ALLOWED, symbol in allowed, ",".join(allowed), symbol)
     is_open = around.sessions.is_open(instrument.calendar, to_datetime(around.clock.now_ns()))
-    yield Check(Rule.MARKET_OPEN, is_open, "open", "open" if is_open else "closed")
+    waits = proposal.is_for_auction and not is_open
+    said = "open" if is_open else "auction to come" if waits else "closed"
+    yield Check(Rule.MARKET_OPEN, is_open or waits, "open", said)
     fresh = around.prices.is_fresh(symbol)
+    if waits and (proposal.type.has_limit or around.prices.get(symbol) is not None):
+        fresh = True  # of a closed market there is nothing younger than its last price
     yield Check(Rule.MARKET_DATA_FRESH, fresh, "fresh", "fresh" if fresh else "stale")
 
 

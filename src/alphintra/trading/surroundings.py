@@ -2,7 +2,7 @@
 switches.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -13,7 +13,7 @@ from uuid import UUID
 from alphintra.core.clock import Clock
 from alphintra.core.ids import IdFactory
 from alphintra.core.instruments import Instrument
-from alphintra.core.orders import TradingState
+from alphintra.core.orders import TimeInForce, TradingState
 from alphintra.trading.prices import Prices
 
 ALWAYS = "ALWAYS"
@@ -60,6 +60,23 @@ class Sessions:
                 if closes > at:
                     return closes
         return datetime.combine(at.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+
+    def next_auction(
+        self, calendar: str, time_in_force: TimeInForce, at: datetime
+    ) -> datetime | None:
+        """Return when the auction is held that an OPG or CLS order of that moment is for.
+
+        `None` where there is none: round the clock, or where no session is known to come.
+        """
+        if calendar == ALWAYS:
+            return None
+        opens, sessions = self._opens.get(calendar, []), self._sessions.get(calendar, [])
+        if time_in_force is TimeInForce.OPG:
+            # Who comes at the open itself comes in time; at the close nobody does.
+            index = bisect_left(opens, at)
+            return opens[index] if index < len(opens) else None
+        index = max(0, bisect_right(opens, at) - 1)
+        return next((closes for _, closes in sessions[index : index + 2] if closes > at), None)
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ class VenueRefusal(StrEnum):
     EXPIRY_MISSING = "expiry_missing"
     POST_ONLY_NOT_ALLOWED = "post_only_not_allowed"
     POST_ONLY_WOULD_TAKE = "post_only_would_take"
+    AUCTION_NOT_ALLOWED = "auction_not_allowed"
 
 
 class CancelReason(StrEnum):
@@ -52,7 +53,8 @@ class CancelReason(StrEnum):
 class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order as the venue needs it.
 
-    `expires_ns` ends DAY and GTD orders; the desk knows the sessions, the venue does not.
+    `expires_ns` ends DAY and GTD orders, and is the time of the auction that an OPG or CLS order is
+    for; the desk knows the sessions, the venue does not.
     `trail_percent` is in percent, in steps of 0.01. Only `PaperVenue.restore` reads the last three.
     """
 

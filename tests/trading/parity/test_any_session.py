@@ -116,14 +116,20 @@ def test_every_seed_replays_to_what_was_booked(seed: int) -> None:
 
 def test_sessions_are_worth_replaying() -> None:
     """The seeds have crashes, voids and hundreds of fills, or the test above shows nothing."""
-    fills = outcomes = void = crashes = 0
+    fills = outcomes = void = crashes = auctions = 0
     for seed in range(4):
         simulation, reports = replayed(seed)
         crashes += simulation.counts.get("crash", 0)
         fills += sum(report.fills for report in reports)
         outcomes += sum(report.outcomes for report in reports)
         void += sum(report.void for report in reports)
+        filled = {row["order_id"] for row in simulation._rows.trades.values()}
+        orders = simulation._rows.orders.values()
+        auctions += sum(
+            row["time_in_force"] in {"OPG", "CLS"} and row["id"] in filled for row in orders
+        )
     assert fills > 150
     assert outcomes > 50
     assert crashes > 2
     assert void > 0
+    assert auctions > 0
