@@ -72,24 +72,28 @@ async def enqueue(jobs: App, session: AsyncSession, task: str, **arguments: Any)
     return await deferrer.defer_async(**{CORRELATION_ARGUMENT: correlation.current(), **arguments})
 
 
-async def run_jobs(jobs: App, services: Services, stop: asyncio.Event) -> None:
-    """Work off jobs until `stop` is set; outlives restarts of the database."""
+async def run_jobs(jobs: App, services: Services, stop: asyncio.Event, **more: object) -> None:
+    """Work off jobs until `stop` is set; outlives restarts of the database.
+
+    Args:
+        more: what tasks find in their context besides the services.
+    """
     while not stop.is_set():
         try:
             async with jobs.open_async():
-                await _work(jobs, services, stop)
+                await _work(jobs, {"services": services, **more}, stop)
         except (ConnectorException, psycopg.Error, DatabaseUnavailable) as error:
             log.warning("jobs_interrupted", error=str(error).strip())
             await asyncio.sleep(RETRY_S)
 
 
-async def _work(jobs: App, services: Services, stop: asyncio.Event) -> None:
+async def _work(jobs: App, context: dict[str, object], stop: asyncio.Event) -> None:
     worker = asyncio.create_task(
         jobs.run_worker_async(
             concurrency=CONCURRENCY,
             install_signal_handlers=False,
             delete_jobs="successful",
-            additional_context={"services": services},
+            additional_context=context,
             task_middleware=[_frame],
             shutdown_graceful_timeout=3,
         )

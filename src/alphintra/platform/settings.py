@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     sandbox: str = Field(
         default="auto",
         pattern="^(auto|bubblewrap|landlock)$",
-        description="what isolates users' code: bubblewrap, landlock alone, or the first that works",
+        description="what isolates users' code: bubblewrap, landlock alone, or what works",
     )
     venue_record_days: int = Field(
         default=30,

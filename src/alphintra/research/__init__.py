@@ -7,18 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from alphintra.research.apart import laboratory
+    from alphintra.research.dry_runs import DRY_RUN
     from alphintra.research.jobs import tasks
     from alphintra.research.result import BacktestResult, Manifest
     from alphintra.research.routes import router
 
 _HOMES = {
     "BacktestResult": "result",
+    "DRY_RUN": "dry_runs",
     "Manifest": "result",
+    "laboratory": "apart",
     "router": "routes",
     "tasks": "jobs",
 }
 
-__all__ = ["BacktestResult", "Manifest", "router", "tasks"]
+__all__ = ["DRY_RUN", "BacktestResult", "Manifest", "laboratory", "router", "tasks"]
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import structlog
@@ -25,6 +25,7 @@ from alphintra.core.errors import Problem
 from alphintra.core.ids import UserId
 from alphintra.market import DatasetService, load_instruments, session_times
 from alphintra.platform.jobs import enqueue, services_of
+from alphintra.platform.sandbox import Sandbox
 from alphintra.platform.security import Principal
 from alphintra.platform.services import Services
 from alphintra.research.apart import RESULT, run_apart
@@ -58,7 +59,8 @@ log = structlog.get_logger(__name__)
 async def run(context: JobContext, /, run_id: str, **_: Any) -> None:
     """Compute a run; a job that comes twice finds it claimed."""
     async with _turns:
-        await _Work(services_of(context), UUID(run_id), context.app).do()
+        sandbox = cast(Sandbox, context.additional_context["laboratory"])
+        await _Work(services_of(context), sandbox, UUID(run_id), context.app).do()
 
 
 @tasks.periodic(cron="* * * * *")
@@ -101,6 +103,7 @@ class _Work:
     """One attempt at one run."""
 
     services: Services
+    sandbox: Sandbox
     run_id: UUID
     jobs: App
     _written_s: float = field(default=0.0)
@@ -159,6 +162,7 @@ class _Work:
                 raise ProcessDied(problem.detail) from problem
             return Outcome(status="FAILED", code=problem.code, detail=problem.detail)
         return await run_apart(
+            self.sandbox,
             folder,
             job,
             tell=self._tell,

@@ -4,7 +4,6 @@ An archive is a zip of NumPy columns and JSON. Nothing in it is code, and readin
 only that part.
 """
 
-import hashlib
 import json
 import os
 import zipfile
@@ -13,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -39,9 +38,12 @@ _DTYPES: Final = {"fills": FILL, "orders": ORDER, "trades": TRADE}
 _ABOUT: Final = "about.json"
 
 
-def write_archive(path: Path, parts: Mapping[str, NDArray[Any] | str]) -> str:
-    """Write columns and texts, durably, and return the SHA-256 of the file."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+Parts = Mapping[str, NDArray[Any] | str]
+
+
+def write_archive(target: Path | IO[bytes], parts: Parts) -> None:
+    """Write columns and texts to a file."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, part in parts.items():
             info = zipfile.ZipInfo(name, _EPOCH)
             info.compress_type = zipfile.ZIP_DEFLATED
@@ -50,9 +52,6 @@ def write_archive(path: Path, parts: Mapping[str, NDArray[Any] | str]) -> str:
                     member.write(part.encode())
                 else:
                     np.lib.format.write_array(member, part, allow_pickle=False)
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
-        return hashlib.file_digest(written, "sha256").hexdigest()
 
 
 def read_text(path: Path, name: str) -> str:
@@ -73,8 +72,8 @@ def _column(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         return column
 
 
-def save_result(result: BacktestResult, path: Path) -> str:
-    """Write a result and return the SHA-256 of the file."""
+def save_result(result: BacktestResult, target: Path | IO[bytes]) -> None:
+    """Write a result to a file."""
     parts: dict[str, NDArray[Any] | str] = {
         f"{name}.npy": np.ascontiguousarray(getattr(result, name)) for name in _COLUMNS
     }
@@ -92,7 +91,7 @@ def save_result(result: BacktestResult, path: Path) -> str:
         "warnings": [asdict(warning) for warning in result.warnings],
     }
     parts[_ABOUT] = json.dumps(about, default=_plain)
-    return write_archive(path, parts)
+    write_archive(target, parts)
 
 
 def load_result(path: Path) -> BacktestResult:

@@ -2,10 +2,11 @@
 
 from alphintra.market.datasets.reading import (
     Layout,
+    OpenFile,
     read_bars,
     read_quotes,
     read_series,
     read_trades,
 )
 
-__all__ = ["Layout", "read_bars", "read_quotes", "read_series", "read_trades"]
+__all__ = ["Layout", "OpenFile", "read_bars", "read_quotes", "read_series", "read_trades"]

@@ -82,6 +82,12 @@ class Search:
 
         return write_search(self, path)
 
+    def page(self) -> str:
+        """Return the page of the report."""
+        from alphintra.research.search.page import search_page
+
+        return search_page(self)
+
     def _repr_html_(self) -> str:
         from alphintra.sdk.notebook import table_html
 

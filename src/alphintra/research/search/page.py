@@ -34,7 +34,7 @@ def write_search(search: "Search", path: Path | str) -> Path:
     Raises:
         SearchRefused: another ending.
     """
-    return _write(path, lambda: _search_page(search), search.to_dict)
+    return _write(path, lambda: search_page(search), search.to_dict)
 
 
 def write_walk_forward(found: "WalkForward", path: Path | str) -> Path:
@@ -68,7 +68,8 @@ def _write(path: Path | str, html: Callable[[], str], values: Callable[[], dict[
     return target
 
 
-def _search_page(search: "Search") -> str:
+def search_page(search: "Search") -> str:
+    """Return a page with the heat map and the trials."""
     first = search.objectives[0]
     objective = first.metric if first.maximise else f"-{first.metric}"
     return search_html(
