@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from alphintra import market, strategies
+from alphintra.cli.worker import run_worker
 from alphintra.core.clock import NS_PER_SECOND
 from alphintra.core.market_data import Bar, Quote
 from alphintra.platform.settings import Settings
@@ -246,6 +247,7 @@ async def running_stage(settings: Settings, *, supervised: bool = True) -> Async
         tasks = [asyncio.create_task(pipeline.run(stop_market))]
         if supervised:
             tasks.append(asyncio.create_task(strategies.run_deployments(services, stop)))
+        tasks.append(asyncio.create_task(run_worker(services, stop)))
         owner = await product.person("quant")
         stage = Stage(product, owner, Market(pipeline, first_ns), "", tasks)
         stage.strategy_id = await stage.write(ALTERNATE)

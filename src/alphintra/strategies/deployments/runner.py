@@ -33,6 +33,8 @@ from alphintra.strategies.deployments.working import Working
 BACK_OFF_FIRST_S: Final = 0.25
 BACK_OFF_MAX_S: Final = 60.0
 RETRY_S: Final = 0.5
+#: How often a deployment that waits for its next try looks whether it is still wanted.
+LOOK_S: Final = 1.0
 SANDBOX_RETRY_S: Final = 10.0
 
 DEATHS = Counter("alphintra_deployment_deaths_total", "Strategy processes that died", ["code"])
@@ -76,6 +78,9 @@ class Runner:
                 if standing.row.wish in {Wish.STOP, Wish.LIQUIDATE}:
                     await Ending(self.services, self._journal, self.feed).run(standing.row)
                     return
+                if (pause_s := self._pause_s(standing.row)) > 0:
+                    await asyncio.sleep(min(pause_s, LOOK_S))
+                    continue
                 await self._live_once(standing.row)
             except Superseded:
                 log.info("deployment_superseded", deployment=str(self.lease.deployment_id))
@@ -86,11 +91,14 @@ class Runner:
                 log.warning("deployment_interrupted", error=error.detail)
                 await asyncio.sleep(RETRY_S)
 
+    def _pause_s(self, row: DeploymentRow) -> float:
+        """Return how long the next process is to wait."""
+        if row.next_try_at is None:
+            return 0.0
+        return (row.next_try_at - now(self.services.clock)).total_seconds()
+
     async def _live_once(self, row: DeploymentRow) -> None:
         """Let one process live; return when it is to end, or after its death was dealt with."""
-        if row.next_try_at is not None:
-            wait = row.next_try_at - now(self.services.clock)
-            await asyncio.sleep(max(0.0, wait.total_seconds()))
         at_work = Working(self.services, self.market, self._journal, self.feed, row)
         try:
             await at_work.run(self.sandbox)

@@ -40,7 +40,9 @@ from alphintra.strategies.live import frames
 #: Frames that are told before they are written; so many decisions wait for one transaction.
 FRAMES_AT_ONCE: Final = 64
 #: How often what others want is looked at without having been told.
-LOOK_S: Final = 2.0
+LOOK_S: Final = 5.0
+#: How often losses are looked at when nothing is told.
+PRICES_S: Final = 1.0
 #: How long a candle that the bus has lost may take to be stored.
 SETTLE_S: Final = 0.7
 #: A candle that waited longer than this, or than its own length, is no news any more.
@@ -238,7 +240,7 @@ class Working:
     # Its present.
 
     async def _wait(self) -> None:
-        timeout_s = LOOK_S / 2
+        timeout_s = PRICES_S
         now_s = time.monotonic()
         if (due_s := self._life.candles.due_in_s(now_s)) is not None:
             timeout_s = min(timeout_s, due_s)
@@ -275,7 +277,7 @@ class Working:
             for arrived_s in self._arrived_s:
                 DECIDED.observe(time.monotonic() - arrived_s)
         self._arrived_s.clear()
-        if inbox.candles or inbox.is_nudged or life.candles.has_waiting:
+        if inbox.candles or inbox.is_nudged or len(step.frames) >= FRAMES_AT_ONCE:
             inbox.wake.set()  # there is more than one step took
 
     async def _look(self, step: Step) -> list[frames.FromParent]:
