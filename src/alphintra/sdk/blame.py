@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import alphintra
+from alphintra.engine.portfolio import NoAuction
 from alphintra.sdk.errors import RunCancelled, StrategyFailed, StrategyOutOfTime
 from alphintra.sdk.feed import Feed
 from alphintra.sdk.strategy import Strategy
@@ -21,6 +22,7 @@ def blamed(strategy: Strategy, feed: Feed) -> Iterator[None]:
 
     Raises:
         StrategyFailed: the strategy raised.
+        NoAuction: it gave an order for an auction that the run does not know of.
     """
     try:
         yield
@@ -29,6 +31,9 @@ def blamed(strategy: Strategy, feed: Feed) -> Iterator[None]:
     except StrategyOutOfTime as error:
         place = _place(error.__cause__ or error, strategy)
         raise StrategyOutOfTime(f"{_where(place, feed)}: {error.detail}") from error
+    except NoAuction as error:  # the run lacks a calendar, the strategy is as it should be
+        where = _where(_place(error, strategy), feed)
+        raise NoAuction(f"{where}: {error.detail}; give the run a calendar") from error
     except Exception as error:
         place = _place(error, strategy)
         raise StrategyFailed(

@@ -26,6 +26,13 @@ class Lifetime(StrEnum):
     DAY = "day"  #: until the session ends; without a calendar, the UTC day the market goes on
     IOC = "ioc"  #: what does not fill at once is cancelled
     FOK = "fok"  #: all of it at once, or nothing
+    OPG = "opg"  #: for the opening auction of the next session; what does not fill expires
+    CLS = "cls"  #: the same for the closing auction of this session, or of the next one
+
+    @property
+    def is_for_auction(self) -> bool:
+        """Whether the order trades in an auction only."""
+        return self in (Lifetime.OPG, Lifetime.CLS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ _LIFETIMES: Final = {
     Lifetime.DAY: EngineLifetime.REST,
     Lifetime.IOC: EngineLifetime.IOC,
     Lifetime.FOK: EngineLifetime.FOK,
+    Lifetime.OPG: EngineLifetime.OPG,
+    Lifetime.CLS: EngineLifetime.CLS,
 }
 _STATUSES: Final = {
     EngineStatus.SENT: Status.OPEN,

@@ -235,13 +235,17 @@ class Strategy:
             quantity: in units, rounded down to whole lots; an order for less than one is rejected.
             symbol: by default the one at hand.
             terms: `limit`, `stop`, `trail` (a distance in price) or `trail_percent`; `lifetime`
-                ("gtc", "day", "ioc", "fok"); `post_only`, `reduce_only`; `parent`, an order whose
-                fills bring this one to life (a quantity of 0 follows them); `sibling`, an order
+                ("gtc", "day", "ioc", "fok", and "opg", "cls" for the opening and the closing
+                auction); `post_only`, `reduce_only`; `parent`, an order whose fills bring this one
+                to life (a quantity of 0 follows them); `sibling`, an order
                 that a fill of this one cancels, and the other way round; `tag`, a text that shows
                 up with the trade; `confidence`, from 0 to 1, for whoever approves signals.
 
         Raises:
-            StrategyRefused: a quantity or price that is no positive number.
+            StrategyRefused: a quantity or price that is no positive number, or an order for an
+                auction that is neither a market nor a limit order, or has a parent.
+            NoAuction: for an auction of an instrument without sessions; see `calendar` of
+                `backtest`.
         """
         return self._submit(quantity, symbol, is_buy=True, terms=terms)
 
@@ -378,6 +382,8 @@ class Strategy:
             order = Terms(symbol=place, is_buy=is_buy, quantity=float(quantity), **known)
         except (TypeError, ValueError) as error:
             raise StrategyRefused(f"an order has no such terms: {error}") from None
+        if order.lifetime.is_for_auction:
+            _check_auction(order)
         return self._host.submit(order)
 
     def _timeline(self, symbol: str | None, timeframe: str | None) -> Timeline:
@@ -395,6 +401,14 @@ class Strategy:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in parameters_of(type(self)))
         return f"{type(self).__name__}({values})"
+
+
+def _check_auction(order: Terms) -> None:
+    waits = (order.stop, order.trail, order.trail_percent, order.parent)
+    if order.post_only or any(one is not None for one in waits):
+        raise StrategyRefused(
+            f'lifetime "{order.lifetime}" is for market and limit orders without a parent'
+        )
 
 
 def _confidence(value: float) -> float:
