@@ -214,6 +214,15 @@ async def test_oversize_head_says_so(open_edge: Edge) -> None:
         assert b"head_too_large" in answer
 
 
+async def test_long_body_that_comes_with_its_head_is_not_taken_for_it(open_edge: Edge) -> None:
+    body = b'{"x": "' + b"a" * 150_000 + b'"}'
+    head = (
+        b"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body)
+    )
+    assert status_of(await raw(open_edge, head + body)) == 401
+
+
 async def test_smuggled_request_is_not_answered(open_edge: Edge) -> None:
     smuggled = (
         b"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n"

@@ -130,7 +130,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
     authenticator = identity.build_authenticator(services)
     market_data = market.MarketService(services)
     desk = trading.TradingService(services, market_data)
-    workshop = strategies.build_strategies(services) if api else None
+    workshop = strategies.build_strategies(services, preload=(research.DRY_RUN,)) if api else None
     app = compose(
         services,
         authenticator,
@@ -142,6 +142,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
                 market.datasets_router,
                 research.router,
                 strategies.router,
+                strategies.blocks_router,
                 strategies.deployments_router,
                 identity.router,
                 stock_broker.router,

@@ -54,6 +54,7 @@ class BoundedHttp(HttpToolsProtocol):
     _head_fields = 0
     _head_bytes = 0
     _is_in_head = True
+    _heads = 0
     #: Loop time by which the head, or the body, must have arrived; `None`: nothing is awaited.
     due_s: float | None = None
 
@@ -62,10 +63,12 @@ class BoundedHttp(HttpToolsProtocol):
         self.due_s = self.loop.time() + HEAD_TIMEOUT_S
 
     def data_received(self, data: bytes) -> None:
-        was_in_head = self._is_in_head
+        was_in_head, heads = self._is_in_head, self._heads
         super().data_received(data)
-        # A head that never ends does not reach the callbacks; count what came since it began.
-        if was_in_head and self._is_in_head and not self.transport.is_closing():
+        # A head that never ends does not reach the callbacks; count what came since it began. A
+        # whole request may come at once, with a body of any length: its head has ended.
+        is_same_head = was_in_head and self._is_in_head and heads == self._heads
+        if is_same_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > 2 * HEAD_BYTES_MAX:
                 self._refuse_head()
@@ -87,6 +90,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
+        self._heads += 1
         self.due_s = self.loop.time() + BODY_TIMEOUT_S
         super().on_headers_complete()
 

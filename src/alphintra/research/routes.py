@@ -12,10 +12,13 @@ from alphintra.platform.http import Cursor, Limit, Page
 from alphintra.platform.security import Permission, Principal, requires
 from alphintra.platform.services import Services
 from alphintra.research import looking
+from alphintra.research.dry_runs import dry_run
 from alphintra.research.models import RunRow
 from alphintra.research.schemas import (
     BacktestRequest,
     BacktestView,
+    CodeRunRequest,
+    CodeRunView,
     ComparedView,
     CompareRequest,
     EquityView,
@@ -35,7 +38,7 @@ from alphintra.research.service import (
     RunFilters,
     described_library,
 )
-from alphintra.strategies import Strategies, VersionService
+from alphintra.strategies import Strategies
 
 router = APIRouter(tags=["research"])
 
@@ -43,6 +46,7 @@ Reader = Annotated[Principal, requires(Permission.RESEARCH_READ)]
 Writer = Annotated[Principal, requires(Permission.RESEARCH_WRITE)]
 #: Running one's own strategy may make a version of it.
 Runner = Annotated[Principal, requires(Permission.RESEARCH_WRITE, Permission.STRATEGIES_WRITE)]
+Coder = Annotated[Principal, requires(Permission.STRATEGIES_WRITE)]
 StrategyId = Annotated[UUID, Path(description="of the strategy")]
 RunId = Annotated[UUID, Path(description="of the run")]
 StrategyFilter = Annotated[str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9_\-]+$")]
@@ -75,13 +79,13 @@ async def research_service(request: Request) -> ResearchService:
     return cast(ResearchService, state.research)
 
 
-async def version_service(request: Request) -> VersionService:
-    """Return what makes and loads versions of strategies in this process."""
-    return cast(Strategies, request.app.state.strategies).versions
+async def strategies_of(request: Request) -> Strategies:
+    """Return the services of strategies of this process."""
+    return cast(Strategies, request.app.state.strategies)
 
 
 Research = Annotated[ResearchService, Depends(research_service)]
-Versions = Annotated[VersionService, Depends(version_service)]
+OwnStrategies = Annotated[Strategies, Depends(strategies_of)]
 
 
 @router.get("/strategy-library")
@@ -108,14 +112,14 @@ async def backtest_strategy(
     wanted: StrategyBacktestRequest,
     caller: Runner,
     research: Research,
-    versions: Versions,
+    strategies: OwnStrategies,
     response: Response,
 ) -> BacktestView:
     """Run a strategy that you made over datasets, in the sandbox.
 
     Without a version, one is made of the draft if it has changed.
     """
-    version = await versions.to_run(caller, strategy_id, wanted.version)
+    version = await strategies.versions.to_run(caller, strategy_id, wanted.version)
     row = await research.start_version(caller, BACKTEST, version, wanted)
     response.headers["Location"] = f"/api/v1/backtests/{row.id}"
     return backtest_view(row)
@@ -127,14 +131,20 @@ async def optimize_strategy(
     wanted: StrategyOptimizeRequest,
     caller: Runner,
     research: Research,
-    versions: Versions,
+    strategies: OwnStrategies,
     response: Response,
 ) -> OptimizationView:
     """Search for the parameters of a strategy that you made; every trial is counted."""
-    version = await versions.to_run(caller, strategy_id, wanted.version)
+    version = await strategies.versions.to_run(caller, strategy_id, wanted.version)
     row = await research.start_version(caller, OPTIMIZATION, version, wanted)
     response.headers["Location"] = f"/api/v1/optimizations/{row.id}"
     return optimization_view(row)
+
+
+@router.post("/code/run")
+async def run_code(wanted: CodeRunRequest, caller: Coder, strategies: OwnStrategies) -> CodeRunView:
+    """Run a text over a few bars of demo data, in the sandbox, while you wait."""
+    return await dry_run(strategies, caller, wanted)
 
 
 @router.get("/backtests")

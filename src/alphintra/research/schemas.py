@@ -262,3 +262,62 @@ class LibraryStrategyView(Schema):
     name: str
     description: str
     parameters: dict[str, dict[str, Any]]
+
+
+class CodeRunRequest(Schema):
+    """A text to run over the newest bars of demo data."""
+
+    source: Annotated[str, StringConstraints(max_length=100_000)]
+    parameters: dict[Word, Value] = Field(default_factory=dict, max_length=100)
+    datasets: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^demo:[A-Z]{1,8}$")]],
+        Field(min_length=1, max_length=4, description="such as demo:AAPL"),
+    ] = Field(default_factory=lambda: ["demo:IBM"])
+    bars: Annotated[int, Field(ge=50, le=2_000)] = 500
+    cash: Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e12)] = 100_000.0
+    rate: Annotated[float, Field(allow_inf_nan=False, ge=0, le=0.1)] = 0.0005
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+
+
+class RunErrorView(Schema):
+    """What a text failed of, and in which line of it."""
+
+    code: Annotated[str, StringConstraints(max_length=64)]
+    detail: Annotated[str, StringConstraints(max_length=1_000)]
+    line: int | None = None
+
+
+class DryRunReport(Schema):
+    """What came of a dry run; the process that ran it says so."""
+
+    final_capital: float | None = None
+    total_trades: Annotated[int, Field(ge=0)] = 0
+    total_orders: Annotated[int, Field(ge=0)] = 0
+    figures: dict[Word, float | None] = Field(default_factory=dict, max_length=20)
+    trades: list[TradeRowView] = Field(default_factory=list, max_length=100)
+    logs: list[Annotated[str, StringConstraints(max_length=1_000)]] = Field(
+        default_factory=list, max_length=200
+    )
+    warnings: list[Annotated[str, StringConstraints(max_length=1_000)]] = Field(
+        default_factory=list, max_length=100
+    )
+    error: RunErrorView | None = None
+
+
+class SampleView(Schema):
+    """The bars that a dry run went over."""
+
+    dataset: str
+    bars: int
+    first_at: datetime
+    last_at: datetime
+
+
+class CodeRunView(DryRunReport):
+    """A dry run: what was found in the text, what it printed, and what came of it."""
+
+    ok: bool
+    findings: list[dict[str, Any]]
+    samples: list[SampleView]
+    output: str
+    duration_ms: float

@@ -13,7 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from alphintra.strategies.code.frames import Declared
+    from alphintra.strategies.blocks.routes import router as blocks_router
+    from alphintra.strategies.code.errors import CodeBrokeOff
+    from alphintra.strategies.code.frames import Declared, Severity
     from alphintra.strategies.code.room import Process, Room
     from alphintra.strategies.content import checked_parameters, python_of
     from alphintra.strategies.deployments.certifying import tasks as deployment_tasks
@@ -30,14 +32,17 @@ if TYPE_CHECKING:
     )
 
 _HOMES: Final = {
+    "CodeBrokeOff": "code.errors",
     "Declared": "code.frames",
     "Process": "code.room",
     "Room": "code.room",
+    "Severity": "code.frames",
     "Strategies": "runtime",
     "Template": "templates",
     "VersionService": "versions",
     "VersionView": "versions",
     "all_templates": "templates",
+    "blocks_router": "blocks.routes",
     "build_strategies": "runtime",
     "checked_parameters": "content",
     "deployment_tasks": "deployments.certifying",
@@ -51,17 +56,24 @@ _HOMES: Final = {
 }
 
 #: What is called otherwise where it is at home.
-_NAMES: Final = {"deployment_tasks": "tasks", "deployments_router": "router"}
+_NAMES: Final = {
+    "blocks_router": "router",
+    "deployment_tasks": "tasks",
+    "deployments_router": "router",
+}
 
 __all__ = [
+    "CodeBrokeOff",
     "Declared",
     "Process",
     "Room",
+    "Severity",
     "Strategies",
     "Template",
     "VersionService",
     "VersionView",
     "all_templates",
+    "blocks_router",
     "build_strategies",
     "checked_parameters",
     "deployment_tasks",

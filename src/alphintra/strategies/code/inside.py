@@ -131,7 +131,8 @@ def _loaded(source: str) -> Loaded:
 
 def _finding(code: str, problem: Problem) -> Finding:
     """Return a refusal as a finding; its place, where it has one, is in the fields."""
-    line, column = problem.extra.get("line"), problem.extra.get("column")
+    line = problem.extra.get("line") or line_in(problem, SOURCE_FILE)
+    column = problem.extra.get("column")
     return Finding(
         code=code,
         message=re.sub(r"^(strategy\.py, )?line \d+(, column \d+)?: ", "", problem.detail)[
