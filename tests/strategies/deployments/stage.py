@@ -24,7 +24,7 @@ API: Final = "/api/v1"
 SYMBOL: Final = "ETH-USD"
 MINUTE_NS: Final = 60 * NS_PER_SECOND
 #: Others use the machine too.
-DEADLINE_S: Final = 90
+DEADLINE_S: Final = 180
 MINUTES: Final = 2_000
 T = TypeVar("T")
 
@@ -224,6 +224,7 @@ class Stage:
         """Wait until all signals have their outcome and all orders their end; return the orders."""
 
         async def is_quiet() -> bool:
+            await self.market.quote()
             signals = await self.signals(deployment_id)
             if any(one["status"] == "PUBLISHED" for one in signals):
                 return False

@@ -44,6 +44,7 @@ async def deployed(services: Services, status: Status = Status.RUNNING) -> UUID:
         timeframe="1m",
         capital=D(1),
         warmup=0,
+        feed=None,
         seed=0,
         parameters={},
         parameters_revision=0,

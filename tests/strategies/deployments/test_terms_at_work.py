@@ -129,7 +129,7 @@ async def test_a_signal_without_an_answer_lapses(stage: Stage) -> None:
 
 
 async def test_a_pause_holds_entries_back(stage: Stage) -> None:
-    deployment_id = await stage.deploy()
+    deployment_id = await stage.deploy(limits={"orders_per_minute": 10_000})
     await stage.running(deployment_id)
     await stage.tell(deployment_id, "pause")
     await stage.until(deployment_id, lambda one: one["status"] == "PAUSED")
@@ -155,7 +155,7 @@ async def test_a_pause_holds_entries_back(stage: Stage) -> None:
     async def is_applied() -> bool:
         await stage.market.go()
         signals = await stage.signals(deployment_id)
-        return any(one["order"].get("quantity") == "2.5" for one in signals)
+        return any(Decimal(one["order"].get("quantity", 0)) == Decimal("2.5") for one in signals)
 
     await stage.waits_for(is_applied)
     await stage.tell(deployment_id, "liquidate")

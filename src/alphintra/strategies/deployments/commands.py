@@ -207,6 +207,7 @@ class DeploymentCommands:
             timeframe=wanted.timeframe,
             capital=capital,
             warmup=wanted.warmup,
+            feed=wanted.feed,
             seed=wanted.seed,
             parameters=dict(parameters),
             parameters_revision=0,

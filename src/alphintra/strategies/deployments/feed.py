@@ -51,6 +51,8 @@ class Inbox:
     symbols: frozenset[str]
     timeframe: str
     length_ns: int
+    #: The one source that counts; `None`: any.
+    source: str | None = None
     wants_quotes: bool = False
     wants_trades: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,6 +75,10 @@ class Inbox:
 
     def hear(self, batch: FeedBatch) -> None:
         """Take in what a feed says of one of the symbols."""
+        if self.source is not None and not (
+            batch.source == self.source or batch.source.startswith(f"{self.source}:")
+        ):
+            return
         derived = is_derived(batch.source)
         for tick in batch.ticks:
             if isinstance(tick, Bar):

@@ -62,6 +62,8 @@ class DeploymentRow(Base):
     timeframe: Mapped[str]
     capital: Mapped[Amount]
     warmup: Mapped[int]
+    #: The one source of market data that it follows; none: any.
+    feed: Mapped[str | None]
     seed: Mapped[int] = mapped_column(BigInteger)
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
     parameters_revision: Mapped[int]

@@ -108,6 +108,11 @@ class DeployRequest(Schema):
     warmup: Annotated[int, Field(ge=0, le=WARMUP_MAX)] = Field(
         default=500, description="closed candles of each symbol that it lives through first"
     )
+    feed: Annotated[str, Field(pattern=r"^[a-z0-9_\-]{1,32}$")] | None = Field(
+        default=None,
+        description="follow this source only, such as `replay`; then nothing is read from the"
+        " database: no warm-up, no candles that were missed",
+    )
     limits: LimitsModel = LimitsModel()
     schedule: ScheduleModel | None = None
     approval: ApprovalModel = ApprovalModel()
@@ -158,6 +163,7 @@ class DeploymentView(Schema):
     timeframe: str
     capital: DecimalString
     warmup: int
+    feed: str | None
     parameters: dict[str, Value]
     parameters_revision: int
     limits: LimitsModel

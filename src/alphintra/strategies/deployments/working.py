@@ -81,7 +81,12 @@ class Working:
         self._life = Life.of(row, self._length_ns)
         self._process: StrategyProcess | None = None
         self.inbox = Inbox(
-            row.id, row.user_id, frozenset(row.symbols), row.timeframe, self._length_ns
+            row.id,
+            row.user_id,
+            frozenset(row.symbols),
+            row.timeframe,
+            self._length_ns,
+            source=row.feed,
         )
         self.has_progressed = False
         self._looked_s = self._figures_s = self._point_s = self._quotes_s = 0.0
@@ -129,12 +134,6 @@ class Working:
         life = self._life
         life.row = standing.row
         life.know(standing.signals)
-        floor_ns = life.close_ns
-        if floor_ns is None:
-            # Nothing is known of the past: what closes from now on is the beginning.
-            floor_ns = self._services.clock.now_ns() // self._length_ns * self._length_ns
-        for symbol in life.row.symbols:
-            life.candles.told_ns.setdefault(symbol, floor_ns)
         is_paused = life.row.wish == Wish.PAUSE
         life.judge.is_paused = is_paused
         step = Step(changes={"status": Status.PAUSED if is_paused else Status.RUNNING})
@@ -150,9 +149,11 @@ class Working:
         stripped = frames.encode(msgspec.structs.replace(begin, source=""))
         step.frames.append(NewFrame("Begin", stripped))
         self._life.absorb(begin)
+        # What is stored is of another market than a replay's.
+        symbols = row.symbols if row.feed is None else []
         rows = await warm_up(
             self._market,
-            row.symbols,
+            symbols,
             row.timeframe,
             self._length_ns,
             count=row.warmup,
@@ -342,6 +343,9 @@ class Working:
         """Read what the bus may have lost; say whether what waits may be told by now."""
         now_s = time.monotonic()
         life = self._life
+        if life.row.feed is not None:
+            self.inbox.is_suspect = False
+            return True
         found = await missed(
             self._market,
             life.candles.told_ns,

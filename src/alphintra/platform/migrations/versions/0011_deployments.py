@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("timeframe", sa.Text(), nullable=False),
         sa.Column("capital", sa.NUMERIC(precision=20, scale=8), nullable=False),
         sa.Column("warmup", sa.Integer(), nullable=False),
+        sa.Column("feed", sa.Text(), nullable=True),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("parameters", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("parameters_revision", sa.Integer(), nullable=False),
