@@ -5,6 +5,7 @@ leave as one group; the strategy cannot tell, since an order fills from the next
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from math import floor, isfinite, nan
 from typing import Any, Final, Protocol
 
@@ -14,7 +15,7 @@ from alphintra.sdk.hosting import Order, Status, Terms
 from alphintra.sdk.lines import Line, Timeline
 from alphintra.sdk.live.feed import LiveFeed
 from alphintra.sdk.live.lines import LiveTimeline
-from alphintra.sdk.live.orders import Event, Grid, Known, Names, body_of, kind_of
+from alphintra.sdk.live.orders import Event, Grid, Known, LiveOrder, Names, body_of, kind_of
 from alphintra.sdk.live.told import Execution, OrderState
 from alphintra.sdk.strategy import Strategy
 from alphintra.sdk.views import Fill, Position, moment
@@ -24,6 +25,8 @@ Say = Callable[[str, Mapping[str, object]], None]
 
 #: Where exits stand behind their entry's name, in the order in which `bracket` gives them.
 _LEG_NUMBER: Final = {"STOP": 0, "STOP_LIMIT": 0, "LIMIT": 1}
+#: Orders that are remembered, about: of those that have ended the oldest are forgotten.
+ORDERS_MAX: Final = 20_000
 _WARM_UP: Final = "it was decided during the warm-up"
 
 
@@ -104,7 +107,7 @@ class LiveHost:
         self._past: dict[str, Known] = {}  # of earlier sessions, not yet met again
         self._outbox: list[tuple[Known, Terms]] = []
         self._leaving: list[Known] = []
-        self._booked: set[str] = set()
+        self._booked: dict[str, None] = {}  # in the order in which they were told
         self._repeats = True
         self._early: dict[str, list[Execution]] = {}  # fills of orders that are not known yet
         strategy._host = self
@@ -137,7 +140,7 @@ class LiveHost:
         """Take an order for what is missing to a share of equity, sized by the latest price."""
         held = self.positions[symbol].quantity + sum(
             one.unfilled
-            for one in self._open.values()
+            for one in self.open_known()
             if one.kind == "MARKET" and one.symbol == symbol
         )
         price = self._live_feed.last_prices[symbol]
@@ -165,7 +168,7 @@ class LiveHost:
 
     def cancel(self, order: Order) -> None:
         """Take back an order, at once; one that was given by this hook is not sent."""
-        known = self._orders[str(order.id)]
+        known = _known(order)
         if known.leaving:
             return
         if any(one is known for one, _ in self._outbox):
@@ -189,7 +192,7 @@ class LiveHost:
 
     def state_of(self, order: Order) -> tuple[Status, float, float]:
         """Return an order's status, what of it has filled, and its average price."""
-        known = self._orders[str(order.id)]
+        known = _known(order)
         return known.status, known.filled, known.average_price
 
     def open_orders(self, symbol: int) -> list[Order]:
@@ -267,7 +270,7 @@ class LiveHost:
         place = self.feed.places.get(state.symbol)
         if place is None:
             return None
-        order = Order(self, name, state.symbol, state.side == "BUY", "")
+        order = LiveOrder(self, name, state.symbol, state.side == "BUY", "")
         known = Known(order, place)
         known.identify(state)
         self._past[name] = self._by_server_id[state.id] = known
@@ -349,7 +352,10 @@ class LiveHost:
         known = self._by_server_id.get(fill.order_id)
         if known is None or fill.id in self._booked:
             return None
-        self._booked.add(fill.id)
+        self._booked[fill.id] = None
+        if len(self._booked) > 2 * ORDERS_MAX:
+            for old in list(islice(self._booked, ORDERS_MAX)):
+                del self._booked[old]
         quantity, price, fee = float(fill.quantity), float(fill.price), float(fill.fee)
         signed = quantity if fill.side == "BUY" else -quantity
         position, grid = self.positions[known.symbol], self._grids[known.symbol]
@@ -408,12 +414,26 @@ class LiveHost:
             known = self._claimed(name, symbol)
         is_past = known is not None
         if known is None:
-            known = Known(Order(self, name, self.feed.symbols[symbol], is_buy, tag), symbol)
+            order = LiveOrder(self, name, self.feed.symbols[symbol], is_buy, tag)
+            known = Known(order, symbol)
         known.order.tag = tag
+        if len(self._orders) >= ORDERS_MAX:
+            self._forget_ended()
         self._orders[name] = known
         if known.status is Status.OPEN:
             self._open[name] = known
         return known, is_past
+
+    def _forget_ended(self) -> None:
+        """Let go of the oldest orders that have ended; a strategy may still hold them."""
+        ended = [
+            known
+            for known in self._orders.values()
+            if known.status is not Status.OPEN and not known.in_doubt and not known.leaving
+        ]
+        for known in ended[: ORDERS_MAX // 2]:
+            del self._orders[known.name]
+            self._by_server_id.pop(known.server_id, None)
 
     def _claimed(self, name: str, symbol: int) -> Known | None:
         """Return the order of the past that is decided again, where this event may be one again."""
@@ -492,3 +512,8 @@ class LiveHost:
                 **{name: value for name, value in about.items() if value not in (None, nan)},
             },
         )
+
+
+def _known(order: Order) -> Known:
+    assert isinstance(order, LiveOrder)
+    return order.known

@@ -24,11 +24,19 @@ STATUSES: Final[Mapping[str, Status]] = {
 }
 
 
+class LiveOrder(Order):
+    """An order as a strategy holds it; how it stands is known as long as somebody holds it."""
+
+    __slots__ = ("known",)
+
+    known: "Known"
+
+
 @dataclass(slots=True, eq=False)
 class Known:
     """An order of this session or of one before it, as far as the server has told of it."""
 
-    order: Order
+    order: LiveOrder
     symbol: int
     kind: str = "MARKET"
     quantity: float = 0.0
@@ -40,6 +48,9 @@ class Known:
     state: OrderState | None = None  #: the newest that the server told
     in_doubt: bool = False  #: it was sent and no answer came
     leaving: bool = False  #: the strategy has taken it back, and stands at the same event
+
+    def __post_init__(self) -> None:
+        self.order.known = self
 
     @property
     def name(self) -> str:
