@@ -1,5 +1,6 @@
 """What was measured to go wrong in sandboxes like this one, each with a test of its own."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -89,6 +90,24 @@ async def test_compiled_code_is_loaded_and_never_written(tmp_path: Path) -> None
     async with _bubblewrapped(tmp_path) as own:
         child = await own.start("kernel:serve", limits=Limits(memory_bytes=512 * MIB))
         assert await child.receive(timeout_s=LONG_S) == b"(42, 1)", child.output()
+
+
+async def test_what_a_nursery_compiles_is_kept_for_the_next(tmp_path: Path) -> None:
+    (tmp_path / "warm.py").write_text(
+        "import numba\n\n"
+        "@numba.njit(cache=True)\n"
+        "def triple(one):\n    return 3 * one\n\n"
+        "def up():\n    assert triple(14) == 42\n\n"
+        "def serve(channel):\n    channel.send(repr(triple.stats.cache_hits).encode())\n"
+    )
+    for is_known in (False, True):
+        async with Sandbox(preload=("warm:up",), import_from=(tmp_path,)) as box:
+            child = await box.start("warm:serve", limits=Limits())
+            answer = await child.receive(timeout_s=LONG_S)
+            assert (b"int64" in answer) is is_known
+            async with asyncio.timeout(LONG_S):
+                while not list(tmp_path.rglob("*.nbi")):  # noqa: ASYNC110 - another's file
+                    await asyncio.sleep(0.05)
 
 
 def _bubblewrapped(folder: Path) -> Sandbox:

@@ -1,7 +1,10 @@
 """Numba's compiled functions where nothing can be written: the cache is read and never touched."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+#: What had to be compiled because it was in no cache.
+missed: Final[list[str]] = []
 
 
 def read_only() -> None:
@@ -18,8 +21,8 @@ def read_only() -> None:
         if not folder.is_dir() and not isinstance(locator, caching.UserWideCacheLocator):
             raise FileNotFoundError(folder)
 
-    def keep_nothing(*_: object) -> None:
-        pass
+    def keep_nothing(cache: Any, *_: object) -> None:
+        missed.append(cache._name)
 
     caching._CacheLocator.ensure_cache_path = exists  # type: ignore[method-assign]
     caching.Cache.save_overload = keep_nothing  # type: ignore[method-assign]

@@ -8,7 +8,6 @@ it ends, and the kernel ends its children with it.
 """
 
 import gc
-import importlib
 import os
 import resource
 import select
@@ -20,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from alphintra.platform.sandbox import landlock, seccomp
+from alphintra.platform.sandbox import compiled_code, landlock, seccomp
 from alphintra.platform.sandbox.confinement import die_with_parent, drop_privileges
 from alphintra.platform.sandbox.inside import become
 from alphintra.platform.sandbox.limits import MIB, Limits
+from alphintra.platform.sandbox.preloading import preload
 from alphintra.platform.sandbox.probing import PROBE, explain
 from alphintra.platform.sandbox.wire import (
     DESCRIPTORS_MAX,
@@ -82,7 +82,7 @@ class Nursery:
         except _CannotOpen as error:
             self._send(Refused(detail=str(error)))
             return
-        self._send(Opened(landlock=landlock.version()))
+        self._send(Opened(landlock=landlock.version(), compiled=len(compiled_code.missed)))
         while True:
             for fd, _ in self._poll.poll(_LOOK_MS if self._children else None):
                 if fd in self._children:
@@ -111,7 +111,11 @@ class Nursery:
             raise _CannotOpen(f"privileges cannot be given up: {error}") from error
         sys.path[:0] = order.import_from
         for name in order.preload:
-            _preload(name)
+            try:
+                preload(name)
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}"
+                raise _CannotOpen(f"cannot preload {name}: {told}") from error
         threads = len(list(Path("/proc/self/task").iterdir()))
         if threads != 1:
             raise _CannotOpen(f"the preloaded modules started {threads - 1} threads")
@@ -227,21 +231,6 @@ class Nursery:
             socket.send_fds(self._control, [encode(message)], list(given))
         except OSError:  # the parent is gone, and we with it
             sys.exit(0)
-
-
-def _preload(name: str) -> None:
-    """Import "package.module", or call "package.module:function" once.
-
-    Raises:
-        _CannotOpen: it did not work.
-    """
-    module, _, function = name.partition(":")
-    try:
-        loaded = importlib.import_module(module)
-        if function:
-            getattr(loaded, function)()
-    except Exception as error:
-        raise _CannotOpen(f"cannot preload {name}: {type(error).__name__}: {error}") from error
 
 
 def _status(pid: int) -> tuple[int, int]:

@@ -39,6 +39,7 @@ from alphintra.platform.sandbox.wire import (
 OPEN_TIMEOUT_S: Final = 180.0
 START_TIMEOUT_S: Final = 30.0
 _READ_ONLY_CACHE: Final = "alphintra.platform.sandbox.compiled_code:read_only"
+_PREPARING: Final = (sys.executable, "-s", "-P", "-m", "alphintra.platform.sandbox.preloading")
 _FOREVER: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 log = structlog.get_logger(__name__)
@@ -120,6 +121,7 @@ class Sandbox:
         self._isolation = isolation_of(isolation)
         self._import_from = tuple(import_from)
         self._nursery: _Nursery | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._is_closed = False
 
@@ -154,6 +156,10 @@ class Sandbox:
         """End the nursery and all children."""
         async with self._opening:
             self._is_closed = True
+            if self._preparing is not None:
+                preparing, self._preparing = self._preparing, None
+                preparing.cancel()
+                await asyncio.gather(preparing, return_exceptions=True)
             if self._nursery is not None:
                 nursery, self._nursery = self._nursery, None
                 await nursery.close()
@@ -199,8 +205,29 @@ class Sandbox:
             except SandboxUnavailable as refusal:
                 refusals.append(f"{mode}: {refusal.detail}")
             else:
+                if self._nursery.compiled and self._preparing is None:
+                    self._preparing = asyncio.create_task(self._prepare())
                 return self._nursery
         raise SandboxUnavailable("; ".join(refusals))
+
+    async def _prepare(self) -> None:
+        """Compile for the next nursery what this one has compiled for itself only."""
+        process = await asyncio.create_subprocess_exec(
+            *_PREPARING,
+            *self._preload,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd="/",
+            env={**environment(), "PYTHONPATH": os.pathsep.join(map(str, self._import_from))},
+        )
+        try:
+            if await process.wait() != 0:
+                log.warning("sandbox_code_not_kept", preload=self._preload)
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
 
     def _modes(self) -> tuple[Mode, ...]:
         match self._isolation:
@@ -220,6 +247,7 @@ class _Nursery:
     ) -> None:
         self.mode = mode
         self.landlock = 0
+        self.compiled = 0
         self.is_alive = True
         self._process = process
         # The process's own `kill` would reap it under the hands of asyncio's watcher.
@@ -296,7 +324,7 @@ class _Nursery:
                 self._kill()
         match answer:
             case Opened():
-                self.landlock = answer.landlock
+                self.landlock, self.compiled = answer.landlock, answer.compiled
             case Refused():
                 said = (await stderr).strip()
                 raise SandboxUnavailable(answer.detail or said or "its process ended at once")

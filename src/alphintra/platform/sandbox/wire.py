@@ -31,9 +31,13 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The nursery is ready: a child of its own has tried the walls."""
+    """The nursery is ready: a child of its own has tried the walls.
+
+    `compiled` functions were in no cache.
+    """
 
     landlock: int
+    compiled: int
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
