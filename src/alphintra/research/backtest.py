@@ -38,6 +38,7 @@ from alphintra.sdk import Strategy, Vectorised, parameters_of
 from alphintra.sdk.feed import Feed
 from alphintra.sdk.parameters import Value, resolved
 from alphintra.sdk.running import Session
+from alphintra.strategies.blocks import CompiledGraph
 
 #: The finest step that prices are rounded to when no coarser one fits all of them.
 _FINEST_TICK: Final = 1e-8
@@ -263,6 +264,13 @@ def run(
         if watch.progress is not None:
             watch.progress(1.0)
         return Outcome(simulation=simulation)
+    if isinstance(strategy, CompiledGraph):
+        simulation = Simulation(market.tape, market.terms, market.account)
+        too_small = strategy.run(simulation, feed_of(market), parameters, cancelled=watch.cancelled)
+        simulation.finish(prices=last_prices(market))
+        if watch.progress is not None:
+            watch.progress(1.0)
+        return Outcome(simulation=simulation, tags=strategy.tags, too_small=too_small)
     simulation, session = play(strategy, market, parameters, seed=seed, watch=watch)
     simulation.finish(prices=last_prices(market))
     return Outcome(
@@ -285,15 +293,7 @@ def play(
     watch = watch or Watch()
     owner = strategy if isinstance(strategy, type) else type(strategy)
     simulation = Simulation(market.tape, market.terms, market.account)
-    tape = market.tape
-    feed = Feed(
-        market.symbols,
-        market.series,
-        row_symbol=tape.symbol,
-        row_kind=tape.kind,
-        close_ns=tape.close_ns,
-        open_ns=tape.open_ns,
-    )
+    feed = feed_of(market)
     session = Session(
         owner(**parameters), feed, simulation, market.terms,
         seed=seed, progress=watch.progress, cancelled=watch.cancelled,
@@ -301,6 +301,19 @@ def play(
     )  # fmt: skip
     session.run()
     return simulation, session
+
+
+def feed_of(market: Market) -> Feed:
+    """Return the columns behind what a strategy sees of a market."""
+    tape = market.tape
+    return Feed(
+        market.symbols,
+        market.series,
+        row_symbol=tape.symbol,
+        row_kind=tape.kind,
+        close_ns=tape.close_ns,
+        open_ns=tape.open_ns,
+    )
 
 
 def targets_of(market: Market, weights: Mapping[str, Floats]) -> Floats:

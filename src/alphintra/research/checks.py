@@ -20,6 +20,8 @@ from alphintra.research.loading import AnyStrategy, Data, When, load_data, load_
 from alphintra.research.result import iso
 from alphintra.sdk import Strategy, StrategyFailed, Vectorised, parameters_of
 from alphintra.sdk.parameters import Value, resolved
+from alphintra.sdk.source import load_source
+from alphintra.strategies.blocks import CompiledGraph
 
 #: Where the future is cut off, as shares of the data; odd, so that no period fits all of them.
 _CUTS: Final = (0.31, 0.5, 0.67, 0.83, 0.96)
@@ -143,6 +145,9 @@ def trace_of(
             rows = np.flatnonzero((tape.symbol == number) & (tape.kind == RowKind.BAR))
             lines[f"the weight of {symbol}"] = (tape.close_ns[rows], targets[rows])
         return Trace(orders=(), lines=lines)
+    if isinstance(strategy, CompiledGraph):
+        strategy = load_source(strategy.source)  # gives the same orders, and has lines to look at
+        assert not isinstance(strategy, Vectorised)
     simulation, session = play(strategy, market, parameters, seed=seed, watch=watch or Watch())
     named = {}
     for number, line in enumerate(session.lines):

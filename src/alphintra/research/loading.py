@@ -21,9 +21,10 @@ from alphintra.research.result import DatasetReference, Warning_, iso
 from alphintra.sdk import Strategy, StrategyNotFound, StrategyRefused, Vectorised
 from alphintra.sdk.resampling import duration_text
 from alphintra.sdk.source import line_in, only_strategy, source_of
+from alphintra.strategies.blocks import CompiledGraph
 
-#: A strategy class, a strategy with its parameters chosen, or a vectorised function.
-AnyStrategy = type[Strategy] | Strategy | Vectorised
+#: A strategy class, a strategy with its parameters chosen, a vectorised function, or blocks.
+AnyStrategy = type[Strategy] | Strategy | Vectorised | CompiledGraph
 #: What `backtest` takes as data: series, files, or several of them.
 Data = Series | str | Path | Sequence[Series | str | Path]
 #: A time as people give it; a text is ISO 8601, without a zone UTC; an int nanoseconds.
@@ -102,11 +103,15 @@ def strategy_name(strategy: AnyStrategy) -> str:
     """Return what a strategy is called."""
     if isinstance(strategy, type | Vectorised):
         return strategy.__name__
+    if isinstance(strategy, CompiledGraph):
+        return strategy.name
     return type(strategy).__name__
 
 
 def strategy_sha256(strategy: AnyStrategy) -> str:
     """Return a hash of the source of a strategy: of its whole file, where there is one."""
+    if isinstance(strategy, CompiledGraph):
+        return hashlib.sha256(strategy.source.encode()).hexdigest()
     if (text := source_of(strategy)) is not None:
         return hashlib.sha256(text.encode()).hexdigest()
     owner: object = strategy

@@ -22,6 +22,9 @@ _ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")
 #: Indicators that the trading graphs use: quick ones with a value after a few bars.
 _QUICK = ("SMA", "EMA", "RSI", "ATR", "MACD", "BBANDS", "MIN", "MAX", "STOCH", "SUPERTREND", "OBV")
 
+#: Conditions that hold now and then.
+_LIVELY = ("compare", "cross", "rising", "falling", "every", "recently", "new_period")
+
 
 @dataclass
 class _Made:
@@ -40,6 +43,8 @@ def graph_at_random(random: Random, *, trades: bool = False) -> Graph:
     usable = [name for name in names if kinds()[name].category != "INDICATOR"]
     indicators = list(_QUICK) if trades else [name for name in names if name not in usable]
     _add(made, "price")
+    if trades:
+        _add(made, "ATR")
     for _ in range(random.randint(2, 6)):
         _add(made, random.choice(indicators))
     for name in ("compare", "cross"):
@@ -47,7 +52,8 @@ def graph_at_random(random: Random, *, trades: bool = False) -> Graph:
     for _ in range(random.randint(3, 14)):
         _add(made, random.choice(usable))
     if trades:
-        _add(made, "compare")
+        for name in _LIVELY:
+            _add(made, name)
         for name in ("size_percent", "size_units", "size_risk", "exits"):
             _add(made, name)
     for place in range(random.randint(1, 4)):
@@ -64,14 +70,14 @@ def _add(made: _Made, name: str) -> None:
     for port in kind.inputs:
         if name in ("and", "or") and port.name == "d" and "c" not in links:
             continue
-        if not port.required and random.random() < 0.5:
+        if not port.required and random.random() < (0.1 if name in _LIVELY else 0.5):
             continue
         if name == "enter" and port.name in ("limit", "stop"):
             if (source := _price_near(made, port.name)) is not None:
                 links[port.name] = source
             continue
         fitting = [one for one in made.outputs if one[2].fits(port.type)]
-        if made.trades and port.type is PortType.NUMBER and fitting:
+        if made.trades and port.type in (PortType.NUMBER, PortType.BOOLEAN) and fitting:
             fitting = _sensible(made, kind, port.name, fitting)
         if fitting:
             links[port.name] = random.choice(fitting)
@@ -109,10 +115,12 @@ def _sensible(
 ) -> list[tuple[str, str, PortType]]:
     """Prefer what is near a price for comparisons of prices, so that something happens."""
     block_kinds = {block.id: block.kind for block in made.blocks}
-    if kind.kind == "size_risk" and port == "distance":
+    if kind.group == "Sizes and exits" and made.random.random() < 0.9:
         ranges = [one for one in fitting if block_kinds[one[0]] == "ATR"]
         return ranges or fitting
-    if kind.kind in ("compare", "cross") and made.random.random() < 0.7:
+    if port == "when" and made.random.random() < 0.8:
+        return [one for one in fitting if block_kinds[one[0]] in _LIVELY]
+    if kind.kind in _LIVELY and made.random.random() < 0.8:
         near = ("price", "SMA", "EMA", "BBANDS", "MIN", "MAX", "SUPERTREND")
         return [one for one in fitting if block_kinds[one[0]] in near] or fitting
     return fitting

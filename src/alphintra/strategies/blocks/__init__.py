@@ -2,11 +2,13 @@
 
     graph = graph_from(text)        # JSON; GraphRefused names every fault
     python_of(graph)                # a strategy of the SDK; `graph_of` reads it back
+    compile_graph(graph)            # what the compiled simulator runs, with the same orders
     palette(), validate(graph)
 
 docs/concepts/blocks.md says what the blocks do.
 """
 
+from alphintra.strategies.blocks.compiling import CompiledGraph, compile_graph
 from alphintra.strategies.blocks.errors import GraphRefused, NotBlocks
 from alphintra.strategies.blocks.forms import BlockType
 from alphintra.strategies.blocks.graph import Block, Connection, Fault, Graph, StrategyParameter
@@ -18,12 +20,14 @@ from alphintra.strategies.blocks.writing import python_of
 __all__ = [
     "Block",
     "BlockType",
+    "CompiledGraph",
     "Connection",
     "Fault",
     "Graph",
     "GraphRefused",
     "NotBlocks",
     "StrategyParameter",
+    "compile_graph",
     "graph_from",
     "graph_of",
     "palette",

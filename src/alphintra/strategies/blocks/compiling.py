@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alphintra.engine.portfolio import Simulation
 from alphintra.engine.series import Floats, Times
 from alphintra.sdk import Line, RunCancelled, Strategy, StrategyFailed
 from alphintra.sdk.blocks import (
@@ -24,7 +23,9 @@ from alphintra.sdk.parameters import Value as Chosen
 from alphintra.strategies.blocks import clock
 from alphintra.strategies.blocks.forms import BlockType, PortType
 from alphintra.strategies.blocks.graph import Block, Graph, Reference, Value
-from alphintra.strategies.blocks.kernel import (
+from alphintra.strategies.blocks.normal import declared_lines, wiring
+from alphintra.strategies.blocks.palette import kinds
+from alphintra.strategies.blocks.program import (
     ACTION_WIDTH,
     STATE_WIDTH,
     TOO_LARGE,
@@ -33,11 +34,12 @@ from alphintra.strategies.blocks.kernel import (
     Leg,
     Op,
     Size,
-    follow,
 )
-from alphintra.strategies.blocks.normal import declared_lines, wiring
-from alphintra.strategies.blocks.palette import kinds
 from alphintra.strategies.blocks.validation import checked
+from alphintra.strategies.blocks.writing import class_name, written
+
+if TYPE_CHECKING:  # it brings the compiler along
+    from alphintra.engine.portfolio import Simulation
 
 #: Rows between two looks at whether the run was cancelled.
 _STRETCH: Final = 2_000_000
@@ -77,12 +79,18 @@ class CompiledGraph:
     tags: tuple[str, ...]  #: by their numbers in the simulation
 
     @property
-    def __name__(self) -> str:
-        return self.graph.name
+    def name(self) -> str:
+        """What the class is called that means the same."""
+        return class_name(self.graph.name)
+
+    @property
+    def source(self) -> str:
+        """The Python that means the same."""
+        return written(self.graph)
 
     def run(
         self,
-        simulation: Simulation,
+        simulation: "Simulation",
         feed: Feed,
         parameters: Mapping[str, object] | None = None,
         *,
@@ -104,7 +112,9 @@ class CompiledGraph:
             StrategyFailed: an order is larger than the simulator's numbers.
             RunCancelled: as it says.
         """
-        chosen = resolved(self.parameters, parameters or {}, strategy=self.__name__)
+        from alphintra.strategies.blocks.kernel import follow  # brings the compiler along
+
+        chosen = resolved(self.parameters, parameters or {}, strategy=self.name)
         program = _Builder(self.graph, self.tags, chosen, feed).program()
         steps = np.array([(one.tick_size, one.lot_size) for one in simulation.terms])
         held = np.zeros((len(simulation.terms), 2))
@@ -118,7 +128,7 @@ class CompiledGraph:
                 program.actions, program.registers, program.memory, held, steps, state,
             )  # fmt: skip
             if answer == TOO_LARGE:
-                raise StrategyFailed(f"{self.__name__}: an order is too large", row=int(state[0]))
+                raise StrategyFailed(f"{self.name}: an order is too large", row=int(state[0]))
             if answer < 0:
                 simulation._grow(answer)
             else:

@@ -5,8 +5,9 @@ users make is never part of what is compiled, so there is one kernel for all str
 `sdk.blocks` says the same in Python, and both give the same orders.
 """
 
-from enum import IntEnum
+import hashlib
 from math import ceil, floor, isfinite, isnan, nan
+from pathlib import Path
 from typing import Any, Final
 
 import numba
@@ -22,110 +23,51 @@ from alphintra.engine.portfolio.handle import desk_at
 from alphintra.engine.portfolio.money import cash_of, standing
 from alphintra.engine.portfolio.records import NO_ORDER, NO_ROW, Desk, Status, What
 from alphintra.engine.portfolio.tape import RowKind
+from alphintra.strategies.blocks.program import (
+    AMOUNT,
+    AT,
+    DECIDED,
+    DISTANCE,
+    DO,
+    LIMIT,
+    MEMORY,
+    MOST,
+    OP,
+    OUT,
+    SHARES,
+    SIDE,
+    SIZE,
+    STOP,
+    STOP_BY,
+    STOP_LEG,
+    TAG,
+    TARGET_BY,
+    TARGET_LEG,
+    TOLD,
+    TOO_LARGE,
+    TOO_SMALL,
+    TRAIL_BY,
+    TRAIL_LEG,
+    WHEN,
+    A,
+    B,
+    Do,
+    Leg,
+    N,
+    Op,
+    Size,
+)
 
-#: What `follow` returns when an order is too large for the simulator.
-TOO_LARGE: Final = -100
 _EQUAL: Final = 1e-9
 _NEAR: Final = 1e-9
 #: An entry and its three exits.
 ORDERS_PER_ACTION: Final = 4
 
 
-class Op(IntEnum):
-    """What an operation gives. Registers a, b; a whole number n; memory of the symbol."""
-
-    COLUMN = 0  #: the value of column n at the row
-    ADD = 1
-    SUBTRACT = 2
-    MULTIPLY = 3
-    DIVIDE = 4
-    SMALLER = 5
-    LARGER = 6
-    ABSOLUTE = 7
-    ABOVE = 8
-    AT_LEAST = 9
-    BELOW = 10
-    AT_MOST = 11
-    EQUAL = 12
-    DIFFERENT = 13
-    AND = 14
-    OR = 15
-    NOT = 16
-    CROSSING = 17  #: n: 1 up, -1 down, 0 either
-    RECENTLY = 18
-    LASTING = 19
-    RISING = 20
-    FALLING = 21
-    SINCE = 22
-    AGO = 23
-    EVERY = 24
-    CHANGED = 25
-    HELD = 26
-    QUANTITY = 27
-    IS_LONG = 28
-    IS_SHORT = 29
-    IS_FLAT = 30
-    ENTRY_PRICE = 31
-    PROFIT = 32
-    CASH = 33
-    EQUITY = 34
-    ORDERS = 35
-
-
-#: Columns of an operation.
-OP, OUT, A, B, N, MEMORY = range(6)
-
-
-class Do(IntEnum):
-    """What an action does."""
-
-    CANCEL = 0
-    LEAVE = 1
-    REBALANCE = 2
-    ENTER = 3
-
-
-class Size(IntEnum):
-    """How an entry is sized."""
-
-    UNITS = 0
-    PERCENT = 1
-    RISK = 2
-
-
-class Leg(IntEnum):
-    """How far an exit is."""
-
-    NONE = 0
-    DISTANCE = 1
-    PERCENT = 2
-
-
-#: Columns of an action; registers, except the ones with a comment.
-(
-    DO,  # Do
-    WHEN,
-    SIDE,  # 1 long, -1 short, 0 any
-    SIZE,  # Size
-    AMOUNT,
-    DISTANCE,
-    MOST,
-    SHARES,  # by how many an amount is divided
-    LIMIT,  # or -1
-    STOP,  # or -1
-    AT,
-    STOP_LEG,  # Leg
-    STOP_BY,
-    TARGET_LEG,  # Leg
-    TARGET_BY,
-    TRAIL_LEG,  # Leg
-    TRAIL_BY,
-    TAG,  # number of the tag
-    ACTION_WIDTH,
-) = range(19)
-
-#: Columns of the loop's state.
-DECIDED, TOLD, TOO_SMALL, STATE_WIDTH = range(4)
+#: The kernel takes in code of the simulator and the numbers of `program`.
+_DIGEST: Final = hashlib.sha256(
+    SOURCE_DIGEST.encode() + (Path(__file__).parent / "program.py").read_bytes()
+).hexdigest()
 
 
 class _Cache(FunctionCache):
@@ -133,7 +75,7 @@ class _Cache(FunctionCache):
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:  # numba's types have no stubs
         inherited: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
-        return (*inherited, SOURCE_DIGEST)
+        return (*inherited, _DIGEST)
 
 
 @part

@@ -17,7 +17,6 @@ from alphintra.strategies.blocks.graph import (
     BYTES_MOST,
     Block,
     Connection,
-    Fault,
     Graph,
     Scalar,
     StrategyParameter,
@@ -31,7 +30,7 @@ from alphintra.strategies.blocks.statements import (
     scalar,
 )
 from alphintra.strategies.blocks.validation import checked
-from alphintra.strategies.blocks.writing import class_name, python_of
+from alphintra.strategies.blocks.writing import class_name, written
 
 _PLACE: Final = re.compile(r"#\s*(?P<label>.*?)\s*@(?P<x>-?\d{1,7}),(?P<y>-?\d{1,7})\s*")
 #: Deeper ones are no strategy of blocks, and cost the parser its stack.
@@ -82,6 +81,7 @@ class _Reader:
         self._blocks: list[Block] = []
         self._connections: list[Connection] = []
         self._expressions = Expressions()
+        self._names: set[str] = set()
         self._rank = -1
 
     def graph(self, tree: ast.Module) -> Graph:
@@ -98,7 +98,9 @@ class _Reader:
             blocks=tuple(self._blocks),
             connections=tuple(self._connections),
         )
-        found = checked(graph, self._faults_of_use(last))
+        if unused := self._expressions.unused_memories():
+            raise _refused(last, f"on_bar never calls self.{unused[0]}")
+        found = checked(graph)
         self._check_imports(last, found)
         if last.name != class_name(found.name):
             text = (
@@ -118,7 +120,7 @@ class _Reader:
             self._imported.add(one.name)
 
     def _check_imports(self, node: ast.ClassDef, graph: Graph) -> None:
-        wanted = ast.parse(python_of(graph)).body
+        wanted = ast.parse(written(graph)).body
         names = {
             one.name for part in wanted if isinstance(part, ast.ImportFrom) for one in part.names
         }
@@ -203,8 +205,9 @@ class _Reader:
             bound.block, colon, label = (part.strip() for part in label.partition(":"))
             if not colon:
                 raise _refused(node, "its name stands in the comment: # name: @0,0")
-        if any(block.id == bound.block for block in self._blocks):
+        if bound.block in self._names:
             raise _refused(node, f"{bound.block} is there already")
+        self._names.add(bound.block)
         self._blocks.append(
             Block(id=bound.block, kind=bound.kind, fields=bound.fields, x=x, y=y, label=label)
         )
@@ -223,11 +226,6 @@ class _Reader:
                 return found["label"], int(found["x"]), int(found["y"])
             return comment.lstrip("#").strip(), 0, 0
         return "", 0, 0
-
-    def _faults_of_use(self, node: ast.ClassDef) -> list[Fault]:
-        if unused := self._expressions.unused_memories():
-            raise _refused(node, f"on_bar never calls self.{unused[0]}")
-        return []
 
 
 def _check_signature(node: ast.FunctionDef, wanted: list[str]) -> None:

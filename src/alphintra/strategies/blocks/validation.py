@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from keyword import iskeyword
 from math import isfinite
 from typing import Final
@@ -93,6 +93,15 @@ def checked(graph: Graph, faults: list[Fault] | None = None) -> Graph:
 
 def _is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and not iskeyword(text) and text not in _TAKEN
+
+
+@lru_cache(maxsize=4096)
+def _refused_together(indicator: str, chosen: tuple[tuple[str, Value], ...]) -> str | None:
+    try:
+        indicators.describe(indicator).warm_up(**dict(chosen))
+    except IndicatorParameterInvalid as error:
+        return f"{error.detail}."
+    return None
 
 
 @cache
@@ -226,10 +235,8 @@ class _Check:
             for name, value in values.items()
             if name not in {"timeframe", "symbol"}
         }
-        try:
-            indicators.describe(kind.kind).warm_up(**chosen)
-        except IndicatorParameterInvalid as error:
-            self._tell(block.id, "", "out_of_range", f"{error.detail}.")
+        if advice := _refused_together(kind.kind, tuple(chosen.items())):
+            self._tell(block.id, "", "out_of_range", advice)
 
     def _check_names(self) -> None:
         """Blocks and parameters share the strategy's attributes, and so do outputs."""

@@ -16,9 +16,17 @@ from alphintra.strategies.blocks.forms import (
     Expression,
     Line,
     Made,
+    PortType,
     Remembered,
 )
-from alphintra.strategies.blocks.graph import Block, Graph, Reference, StrategyParameter, Value
+from alphintra.strategies.blocks.graph import (
+    Block,
+    Connection,
+    Graph,
+    Reference,
+    StrategyParameter,
+    Value,
+)
 from alphintra.strategies.blocks.normal import declared_lines, wiring
 from alphintra.strategies.blocks.palette import kinds
 from alphintra.strategies.blocks.validation import checked
@@ -36,7 +44,34 @@ def python_of(graph: Graph) -> str:
     Raises:
         GraphRefused: something is wrong with the graph.
     """
-    return _Writer(checked(graph)).text()
+    return written(checked(graph))
+
+
+def written(graph: Graph) -> str:
+    """Do as `python_of` with a graph that is checked and written down in the one way."""
+    return _Writer(graph).text()
+
+
+def example_of(kind: BlockType) -> str:
+    """Return how a block of a kind reads, with what it needs connected."""
+    sources = {
+        PortType.SERIES: "price", PortType.NUMBER: "number", PortType.BOOLEAN: "compare",
+        PortType.SIZE: "size_units", PortType.EXITS: "exits",
+    }  # fmt: skip
+    needed = [port for port in kind.inputs if port.required]
+    blocks = [Block(id=port.name, kind=sources[port.type]) for port in needed]
+    name = f"my_{kind.kind.lower()}"
+    fields = {one.name: one.default for one in kind.fields}
+    block = Block(id=name, kind=kind.kind, fields=fields)
+    connections = tuple(
+        Connection(
+            target=name, input=port.name, source=port.name,
+            output=kinds()[sources[port.type]].outputs[0].name,
+        )
+        for port in needed
+    )  # fmt: skip
+    graph = Graph(name=kind.title, blocks=(*blocks, block), connections=connections)
+    return _Writer(graph).example(block)
 
 
 def class_name(name: str) -> str:
@@ -94,6 +129,11 @@ class _Writer:
         lines = [*self._imports(), "", "", f"class {class_name(graph.name)}(Strategy):"]
         lines += [_INDENT + line if line else "" for line in body]
         return "\n".join(lines) + "\n"
+
+    def example(self, block: Block) -> str:
+        """Return the statements of one block, without its place."""
+        lines = [*self._in_setup(block), *self._in_on_bar(block)]
+        return "\n".join(line.partition("  # ")[0] for line in lines)
 
     def _imports(self) -> Iterator[str]:
         if self._needs_nan:
