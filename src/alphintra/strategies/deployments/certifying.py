@@ -136,7 +136,7 @@ async def _make(services: Services, certificate_id: UUID) -> None:
         return
     values: dict[str, Any]
     try:
-        async with Sandbox(preload=PRELOAD) as sandbox:
+        async with Sandbox(preload=PRELOAD, isolation=services.settings.sandbox) as sandbox:
             findings = await check(services, sandbox, row, certificate.day)
     except Problem as problem:
         values = {"verdict": UNKNOWN, "notes": [f"{problem.detail} [{problem.code}]"]}

@@ -172,7 +172,7 @@ class DeploymentViews:
                 deployment=row,
                 points=await _curve(session, deployment_id),
                 max_drawdown=await _max_drawdown(session, row),
-                signals=dict(counted.tuples().all()),
+                signals={str(row[0]): int(row[1]) for row in counted},
             )
 
     async def certificates(

@@ -66,7 +66,7 @@ class Supervisor:
         """Work until `stop` is set."""
         await self._feed.listen(self.services.bus)
         market = MarketService(self.services)
-        sandbox = Sandbox(preload=PRELOAD)
+        sandbox = Sandbox(preload=PRELOAD, isolation=self.services.settings.sandbox)
         listening = asyncio.create_task(self._listen())
         try:
             while not stop.is_set():
