@@ -8,6 +8,7 @@ an unlock; for one address it is nothing. The arrays live as long as the `Handle
 from typing import Any, Final
 
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray  # type: ignore[attr-defined]
 from numba.core import cgutils, types
 from numba.extending import (
@@ -17,7 +18,7 @@ from numba.extending import (
     register_model,
 )
 
-from alphintra.engine.compile import compiled
+from alphintra.engine.compile import compiled, part
 from alphintra.engine.layout import EVENT, HIT, ORDER, SIDE, STATE
 from alphintra.engine.portfolio.records import (
     CURRENCY,
@@ -36,6 +37,10 @@ _carray: Any = carray
 
 def _itself(desk: Desk) -> Desk:
     return desk
+
+
+def _no_row(desk: Desk, row: int) -> None:
+    pass
 
 
 _IS_COMPILED: Final = compiled(_itself) is not _itself
@@ -61,6 +66,10 @@ _FORMS: Final[dict[str, tuple[np.dtype[Any], int]]] = {
 #: Address and up to three lengths for each array.
 _WIDTH: Final = 4
 _CELLS: Final = _WIDTH * len(_FORMS)
+#: How many decisions or entries of the journal before a row is needed it is fetched.
+AHEAD: Final = 2
+#: Of the tape.
+_COLUMNS: Final = 9
 
 
 class Handle:
@@ -112,6 +121,20 @@ def _pointer_to(context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
+@_intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(context: Any, address: Any) -> Any:
+    def generate(target: Any, builder: Any, signature: Any, given: Any) -> Any:
+        word = ir.IntType(32)
+        form = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], form)
+        builder.call(
+            fetch, [builder.inttoptr(given[0], cgutils.voidptr_t), word(0), word(3), word(1)]
+        )
+        return target.get_dummy_value()
+
+    return types.none(types.int64), generate
+
+
 def _offer(name: str, row: int, dtype: np.dtype[Any], dimensions: int) -> None:
     """Make `desk.name` mean the array in compiled code."""
     at = _WIDTH * row
@@ -139,6 +162,15 @@ def _offer(name: str, row: int, dtype: np.dtype[Any], dimensions: int) -> None:
 for _row, (_name, (_dtype, _dimensions)) in enumerate(_FORMS.items()):
     _offer(_name, _row, _dtype, _dimensions)
 
+
+def _fetch_row_compiled(desk: Any, row: int) -> None:
+    table = _carray(_pointer_to(_address_of(desk)), (_CELLS,), _NUMBERS)
+    for column in range(_COLUMNS):
+        _prefetch(table[0] + 8 * (column * table[2] + row))
+
+
+#: Lets the processor fetch a row of the tape that will be looked at soon: it lies in nine places.
+fetch_row: Any = part(_fetch_row_compiled) if _IS_COMPILED else _no_row
 
 #: Returns the desk at an address, in compiled code.
 desk_at: Any = _desk_of if _IS_COMPILED else _itself

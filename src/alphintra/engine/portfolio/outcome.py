@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphintra.engine.compile import part
+from alphintra.engine.portfolio.handle import AHEAD, fetch_row
 from alphintra.engine.portfolio.money import cash_of, price_of, standing
-from alphintra.engine.portfolio.records import JOURNAL, NO_ORDER, Cause, Desk, What
-from alphintra.engine.portfolio.rows import last_price
+from alphintra.engine.portfolio.records import NO_ORDER, Cause, Desk, What
+from alphintra.engine.portfolio.rows import group_end, kind_at, last_price, symbol_at
 from alphintra.engine.portfolio.tape import RowKind
 
 #: A round trip: from flat, or the turn of the position's sign, to flat or the next turn.
@@ -73,6 +74,7 @@ def _enter(desk: Desk, going: Any, trips: NDArray[np.void], count: int, entry: A
     trip["entry_order"] = entry["order"]
     trip["tag"] = desk.tickets[entry["order"]]["tag"] if entry["order"] >= 0 else 0
     trip["pnl"] = trip["fees"] = 0.0
+    trip["exit_order"] = trip["cause"] = trip["open_at_end"] = 0
 
 
 @part
@@ -141,34 +143,28 @@ def replay(
             cash move along.
         going: one for each symbol, none under way.
         trips: room for as many as there are fills.
-        curve: shape (4, groups or more): time (the bits of an int64), equity, cash, exposure.
+        curve: shape (4, groups or more): equity, cash, exposure, time (the bits of an int64); of a
+            plain tape without the time.
 
     Returns:
         How many points and how many round trips there are.
     """
     cells = desk.cells
-    times = curve[0].view(np.int64)
-    entries = desk.head[0]["journal"]
-    plain = len(desk.symbols) == 1 and len(desk.currencies) == 1
-    points = trips_count = entry = 0
-    rows = cells.shape[1]
-    row = 0
+    head = desk.head[0]
+    cells = desk.cells
+    rows, entries = cells.shape[1], head["journal"]
+    points = count = entry = row = 0
     while row < rows:
-        if plain:
-            told_row = desk.journal[entry]["row"] if entry < entries else rows
-            end = _pass_bars(desk, going[0], row, told_row, curve, points)
-            points += end - row
-            row = end
+        if head["plain"] and len(desk.currencies) == 1:
+            end = rows
+            if entry < entries:
+                end = max(row, desk.journal[entry]["row"])
+            _pass_bars(desk, going[0], row, end, curve)
+            points = row = end
             if row == rows:
                 break
-        is_action = cells[3, row] == RowKind.ACTION
-        end = row + 1
-        while (
-            end < rows
-            and cells[0, end] == cells[0, row]
-            and (cells[3, end] == RowKind.ACTION) == is_action
-        ):
-            end += 1
+        is_action = kind_at(desk, row) == RowKind.ACTION
+        end = group_end(desk, row)
         while entry < entries and desk.journal[entry]["row"] < end:
             told = desk.journal[entry]
             number = told["symbol"]
@@ -176,13 +172,15 @@ def replay(
                 _look(desk, going[number], number, row, end)
             desk.symbols[number]["position"] = told["position"]
             desk.currencies[desk.symbols[number]["currency"]]["cash"] += told["cash"]
-            trips_count = _follow(desk, going[number], trips, trips_count, told)
+            count = _follow(desk, going[number], trips, count, told)
             entry += 1
+            if entry + AHEAD < entries:
+                fetch_row(desk, desk.journal[entry + AHEAD]["row"])
         if is_action:
             row = end
             continue
         for index in range(row, end):
-            number, kind = cells[2, index], cells[3, index]
+            number, kind = symbol_at(desk, index), kind_at(desk, index)
             symbol = desk.symbols[number]
             state = going[number]
             state["rows"] += 1
@@ -190,66 +188,53 @@ def replay(
                 low, high = _extremes(desk, number, index, kind)
                 state["low"], state["high"] = min(state["low"], low), max(state["high"], high)
             symbol["mark"] = last_price(desk, number, index, kind, symbol["mark"])
-        times[points] = cells[0, row]
-        if plain:
-            cash = desk.currencies[0]["cash"] * 1.0
-            symbol = desk.symbols[0]
-            equity, gross = cash, 0.0
-            if symbol["position"] != 0:
-                value = symbol["position"] * symbol["unit"] * symbol["mark"]
-                equity += value
-                gross = abs(value)
-        else:
-            cash = cash_of(desk)
-            equity, _, _, gross = standing(desk)
-        curve[1, points] = equity
-        curve[2, points] = cash
-        curve[3, points] = gross / equity if equity > 0.0 else 0.0
+        equity, _, _, gross = standing(desk)
+        curve[0, points] = equity
+        curve[1, points] = cash_of(desk)
+        curve[2, points] = gross / equity if equity > 0.0 else 0.0
+        if not head["plain"]:
+            curve[3].view(np.int64)[points] = cells[0, row]
         points += 1
         row = end
-    return points, _end_trips(desk, going, trips, trips_count)
+    return points, _end_trips(desk, going, trips, count)
 
 
 @part
-def _pass_bars(
-    desk: Desk, going: Any, first: int, limit_row: int, curve: NDArray[np.float64], point: int
-) -> int:
-    """Pass the bars of the only symbol at which nothing happened; return the row behind them.
+def _pass_bars(desk: Desk, going: Any, first: int, end: int, curve: NDArray[np.float64]) -> None:
+    """Pass rows of a plain tape at which nothing happened.
 
     As `replay` would, but all that it needs is at hand.
     """
-    cells = desk.cells
-    times = curve[0].view(np.int64)
+    if end <= first:
+        return
+    highs, lows, closes = (
+        desk.cells[5, first:end],
+        desk.cells[6, first:end],
+        desk.cells[7, first:end],
+    )
+    equities, cashes, exposures = curve[0, first:end], curve[1, first:end], curve[2, first:end]
     symbol = desk.symbols[0]
     over, under = symbol["tick_over"], symbol["tick_under"]
-    position = symbol["position"]
-    worth = position * symbol["unit"]
+    worth = symbol["position"] * symbol["unit"]
     cash = desk.currencies[0]["cash"] * 1.0
-    low, high = going["low"], going["high"]
-    rows = cells.shape[1]
-    row = first
-    while row < limit_row:
-        if cells[3, row] != RowKind.BAR or (row + 1 < rows and cells[0, row + 1] == cells[0, row]):
-            break
-        if going["trip"] >= 0:
-            low = min(low, cells[6, row] * over / under)
-            high = max(high, cells[5, row] * over / under)
-        equity, gross = cash, 0.0
-        if position != 0:
-            value = worth * (cells[7, row] * over / under)
-            equity += value
-            gross = abs(value)
-        times[point] = cells[0, row]
-        curve[1, point] = equity
-        curve[2, point] = cash
-        curve[3, point] = gross / equity if equity > 0.0 else 0.0
-        point += 1
-        row += 1
-    if row > first:
-        going["low"], going["high"] = low, high
-        going["rows"] += row - first
-        symbol["mark"] = cells[7, row - 1] * over / under
-    return row
+    for index in range(len(cashes)):
+        cashes[index] = cash
+    if symbol["position"] == 0:
+        for index in range(len(equities)):
+            equities[index] = cash
+            exposures[index] = 0.0
+    else:
+        low, high = lows[0], highs[0]  # in ticks: rounding keeps their order
+        for index in range(len(closes)):
+            low, high = min(low, lows[index]), max(high, highs[index])
+            value = worth * (closes[index] * over / under)
+            equity = cash + value
+            equities[index] = equity
+            exposures[index] = abs(value) / equity if equity > 0.0 else 0.0
+        going["low"] = min(going["low"], price_of(symbol, low))
+        going["high"] = max(going["high"], price_of(symbol, high))
+    going["rows"] += end - first
+    symbol["mark"] = price_of(symbol, closes[-1])
 
 
 @part
@@ -292,9 +277,3 @@ def going_of(symbols: int) -> NDArray[np.void]:
     going = np.zeros(symbols, _GOING)
     going["trip"] = -1
     return going
-
-
-def trips_room(journal: NDArray[np.void]) -> NDArray[np.void]:
-    """Return room for every round trip that a journal may hold."""
-    assert journal.dtype == JOURNAL
-    return np.zeros(int((journal["what"] == What.FILL).sum()) + 1, TRIP)

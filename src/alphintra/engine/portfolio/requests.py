@@ -85,6 +85,8 @@ def submit(
     ticket["ring"] = order
     ticket["status"] = Status.SENT
     ticket["slot"] = NO_SLOT
+    ticket["filled_lots"] = ticket["accepted_ns"] = ticket["ended_ns"] = ticket["cause"] = 0
+    ticket["value"] = ticket["fees"] = 0.0
     ticket["submitted_ns"] = head["now_ns"]
     ticket["submitted_row"] = head["cursor"] - 1
     if parent != NO_ORDER:

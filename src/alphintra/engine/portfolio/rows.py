@@ -20,10 +20,40 @@ from alphintra.engine.portfolio.auctions import end_close, open_auction, wake_fo
 from alphintra.engine.portfolio.dealing import harvest, raise_children, trade
 from alphintra.engine.portfolio.money import book_of, price_of
 from alphintra.engine.portfolio.records import NO_ORDER, Desk
+from alphintra.engine.portfolio.tape import RowKind
 
 _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME = 4, 5, 6, 7, 8
 _BID, _ASK, _BID_SIZE, _ASK_SIZE = 4, 5, 6, 7
 _PRICE, _SIZE = 4, 5
+
+
+@part
+def symbol_at(desk: Desk, row: int) -> int:
+    """Return the number of a row's symbol, without a look at the tape where there is one only."""
+    return 0 if desk.head[0]["plain"] else int(desk.cells[2, row])
+
+
+@part
+def kind_at(desk: Desk, row: int) -> int:
+    """Return a row's kind, without a look at the tape where there is one only."""
+    return 0 if desk.head[0]["plain"] else int(desk.cells[3, row])
+
+
+@part
+def group_end(desk: Desk, row: int) -> int:
+    """Return the row behind the group that `row` belongs to."""
+    cells = desk.cells
+    end = row + 1
+    if desk.head[0]["plain"]:
+        return end
+    is_action = cells[3, row] == RowKind.ACTION
+    while (
+        end < cells.shape[1]
+        and cells[0, end] == cells[0, row]
+        and (cells[3, end] == RowKind.ACTION) == is_action
+    ):
+        end += 1
+    return end
 
 
 @part

@@ -1,7 +1,5 @@
 """Moving along the tape, to the next row at which something may happen. Compiled."""
 
-from math import isnan
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +8,7 @@ from alphintra.engine.compile import compiled, part
 from alphintra.engine.layout import NEVER_NS, NO_PRICE, Kind, Lifetime, Side
 from alphintra.engine.matching import share_of
 from alphintra.engine.portfolio.dealing import DAY_NS, deal_without_book, is_unsized
-from alphintra.engine.portfolio.handle import desk_at
+from alphintra.engine.portfolio.handle import AHEAD, desk_at, fetch_row
 from alphintra.engine.portfolio.happenings import act, charge_interest, liquidate
 from alphintra.engine.portfolio.money import book_of, price_of, scanned_shortfall
 from alphintra.engine.portfolio.records import NO_ORDER, NO_ROW, SIBLINGS_MOST, Desk, Status
@@ -23,12 +21,15 @@ from alphintra.engine.portfolio.requests import (
     submit,
 )
 from alphintra.engine.portfolio.rows import (
+    group_end,
+    kind_at,
     last_price,
     mark_before,
     on_bar,
     on_quote,
     on_trade,
     set_quote,
+    symbol_at,
 )
 from alphintra.engine.portfolio.tape import RowKind
 
@@ -49,21 +50,6 @@ def _has_room(desk: Desk) -> bool:
     most = _ROWS_AT_LEAST + _ROWS_PER_SYMBOL * len(desk.symbols)
     most += head["live"] + _ROWS_PER_ORDER * min(head["live"], desk.slots.shape[1])
     return bool(len(desk.journal) - head["journal"] >= most)
-
-
-@part
-def group_end(desk: Desk, row: int) -> int:
-    """Return the row behind the group that `row` belongs to."""
-    cells = desk.cells
-    end = row + 1
-    is_action = cells[3, row] == RowKind.ACTION
-    while (
-        end < cells.shape[1]
-        and cells[0, end] == cells[0, row]
-        and (cells[3, end] == RowKind.ACTION) == is_action
-    ):
-        end += 1
-    return end
 
 
 @part
@@ -156,7 +142,7 @@ def advance(desk: Desk, row: int) -> None:
     if row <= head["cursor"]:
         return
     first = head["cursor"]
-    if len(desk.symbols) == 1 and not head["quotes"] and cells[3, row - 1] != RowKind.ACTION:
+    if len(desk.symbols) == 1 and not head["quotes"] and kind_at(desk, row - 1) != RowKind.ACTION:
         first = row - 1  # what it leaves behind hides all before it
     for index in range(first, row):
         leave_behind(desk, index)
@@ -167,7 +153,7 @@ def advance(desk: Desk, row: int) -> None:
 @part
 def leave_behind(desk: Desk, row: int) -> None:
     """Set what a row leaves behind when nothing happens at it."""
-    number, kind = desk.cells[2, row], desk.cells[3, row]
+    number, kind = symbol_at(desk, row), kind_at(desk, row)
     if kind == RowKind.ACTION:
         return
     symbol = desk.symbols[number]
@@ -235,9 +221,9 @@ def _end_group(desk: Desk, first: int, end: int) -> int:
     """Positions count at what the rows leave behind; requests that came meanwhile are taken."""
     head = desk.head[0]
     ts_ns = desk.cells[0, first]
-    if desk.cells[3, first] != RowKind.ACTION:
+    if kind_at(desk, first) != RowKind.ACTION:
         for row in range(first, end):
-            number, kind = desk.cells[2, row], desk.cells[3, row]
+            number, kind = symbol_at(desk, row), kind_at(desk, row)
             symbol = desk.symbols[number]
             symbol["mark"] = last_price(desk, number, row, kind, symbol["mark"])
         if is_endangered(desk):
@@ -265,8 +251,8 @@ def happens_quickly(desk: Desk) -> bool:
         head["stage"] != 0
         or head["live"] != 1
         or head["requests"] - head["asked"] != 1
-        or cells[3, row] != RowKind.BAR
-        or (row + 1 < cells.shape[1] and cells[0, row + 1] == cells[0, row])
+        or kind_at(desk, row) != RowKind.BAR
+        or group_end(desk, row) != row + 1
         or (head["shorts"] > 0 and head["borrows"])
         or not _has_room(desk)
     ):
@@ -274,7 +260,7 @@ def happens_quickly(desk: Desk) -> bool:
     request = desk.requests[head["asked"]]
     order = request["order"]
     ticket = desk.tickets[order]
-    number = cells[2, row]
+    number = symbol_at(desk, row)
     symbol = desk.symbols[number]
     if (
         request["arrives_ns"] > cells[1, row]
@@ -301,7 +287,7 @@ def happens_quickly(desk: Desk) -> bool:
 def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: int) -> int:
     """Send a weight order for a row's symbol, with a bracket around the row's last price."""
     head = desk.head[0]
-    number = desk.cells[2, row]
+    number = symbol_at(desk, row)
     if head["orders"] + 3 > len(desk.tickets):
         return NO_ROOM_FOR_ORDER
     if desk.symbols[number]["live"] + 3 > desk.slots.shape[1]:
@@ -314,7 +300,7 @@ def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: i
     )  # fmt: skip
     side = Side.SELL if weight > 0.0 else Side.BUY
     sign = 1 if weight > 0.0 else -1
-    kind = desk.cells[3, row]
+    kind = kind_at(desk, row)
     ticks = desk.cells[7, row] if kind == RowKind.BAR else desk.cells[4, row]
     sibling = NO_ORDER
     if take_bps > 0 and weight != 0.0:
@@ -332,15 +318,34 @@ def _send_target(desk: Desk, row: int, weight: float, stop_bps: int, take_bps: i
 
 
 @compiled
+def decide(
+    targets: NDArray[np.float64], decisions: NDArray[np.int64], weights: NDArray[np.float64]
+) -> int:
+    """Write the rows that have a target, and the targets; return how many there are.
+
+    -1: one of them is infinite.
+    """
+    count = finite = 0
+    for row in range(len(targets)):
+        target = targets[row]
+        decisions[count] = row
+        weights[count] = target
+        count += target == target
+        finite += target - target == 0.0
+    return count if finite == count else -1
+
+
+@compiled
 def go(
-    address: int, once: int, targets: NDArray[np.float64], stops: NDArray[np.int64],
-    takes: NDArray[np.int64],
+    address: int, once: int, decisions: NDArray[np.int64], weights: NDArray[np.float64],
+    stops: NDArray[np.int64], takes: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """Let the group at the cursor happen (`once`), or run to the end following targets.
 
     Args:
         address: of the desk.
-        targets: shape (rows,): weight orders that the rows' closes decide on; NaN: none.
+        decisions: rows whose closes decide on a weight order, rising.
+        weights: of these, the target weights.
         stops, takes: shape (rows,) or (0,): with them go a stop and a limit that close the position
             at that many basis points below and above the row's last price (for a short, above and
             below); 0: none.
@@ -351,31 +356,28 @@ def go(
     desk = desk_at(address)
     head = desk.head[0]
     count = desk.cells.shape[1]
-    looked = head["decided"]  # rows before it have no target that has not been sent
     while True:
         if not once:
-            while head["decided"] < head["cursor"]:
-                row = head["decided"]
-                if not isnan(targets[row]):
-                    stop = stops[row] if len(stops) > 0 else 0
-                    take = takes[row] if len(takes) > 0 else 0
-                    order = _send_target(desk, row, targets[row], stop, take)
-                    if order < 0:
-                        return order
+            while head["decided"] < len(decisions) and decisions[head["decided"]] < head["cursor"]:
+                row = decisions[head["decided"]]
+                stop = stops[row] if len(stops) > 0 else 0
+                take = takes[row] if len(takes) > 0 else 0
+                order = _send_target(desk, row, weights[head["decided"]], stop, take)
+                if order < 0:
+                    return order
                 head["decided"] += 1
             if head["cursor"] == count:
                 return int(count)
             if head["stage"] == 0:
-                looked = max(looked, head["cursor"])
-                while looked < count and isnan(targets[looked]):
-                    looked += 1
-                limit = group_end(desk, looked) if looked < count else count
+                limit = count
+                if head["decided"] < len(decisions):
+                    limit = group_end(desk, decisions[head["decided"]])
+                if head["decided"] + AHEAD < len(decisions):
+                    fetch_row(desk, decisions[head["decided"] + AHEAD] + 1)
                 stop_row = next_stop(desk, limit)
                 advance(desk, stop_row)
                 if stop_row == limit:
-                    head["decided"] = min(looked, limit)
                     continue
-                head["decided"] = stop_row
         if not once and happens_quickly(desk):
             continue
         done = process(desk)

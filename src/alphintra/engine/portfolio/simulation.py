@@ -29,7 +29,7 @@ from alphintra.engine.series import Floats, Times
 from alphintra.engine.simulator import check_auction, check_terms
 
 #: No targets, and no distances.
-_NOTHING: Final = (np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+_NOTHING: Final = (np.zeros(0, np.int64), np.zeros(0), *(np.zeros(0, np.int64),) * 2)
 
 
 class _Kernels:
@@ -338,15 +338,22 @@ class Simulation:
             ValueError: another shape, infinite weights, or distances outside 0 to 9,999.
         """
         targets = np.ascontiguousarray(targets, np.float64)
-        if np.isinf(targets).any():
-            raise ValueError("a target weight is finite, or NaN")
         distances = [_distances(given) for given in (stop_bps, take_bps)]
         for array in (targets, *distances):
             if len(array) > 0 and array.shape != (self._rows,):
                 raise ValueError(f"an array has the shape {array.shape}, not ({self._rows},)")
         if len(targets) != self._rows:
             raise ValueError("targets are missing")
-        while (answer := self._kernels.go(self._address, 0, targets, *distances)) < 0:
+        decisions, weights = np.empty(self._rows, np.int64), np.empty(self._rows)
+        count = run.decide(targets, decisions, weights)
+        if count < 0:
+            raise ValueError("a target weight is finite, or NaN")
+        # Without brackets that is all the room it takes; growing step by step costs as much again.
+        for name in ("tickets", "journal"):
+            if len(getattr(self._desk, name)) < count + _ROOM_LEFT:
+                self._hold(records.with_room(self._desk, name, count + _ROOM_LEFT))
+        given = (decisions[:count], weights[:count], *distances)
+        while (answer := self._kernels.go(self._address, 0, *given)) < 0:
             self._grow(answer)
         self.cursor = self._rows
 
@@ -438,13 +445,16 @@ class Simulation:
         cells = desk.cells[:, : self.cursor] if self.cursor < self._rows else desk.cells
         if self.cursor < self._rows:
             cells = np.ascontiguousarray(cells)
-        curve = np.empty((4, cells.shape[1]))
-        trips = outcome.trips_room(self.journal())
+        plain = self.tape.is_plain  # a point for each row, at its time
+        curve = np.empty((3 if plain else 4, cells.shape[1]))
+        trips = np.empty(len(self.journal()) + 1, outcome.TRIP)  # a trip takes a fill
         going = outcome.going_of(len(symbols))
         replayed = Handle(desk._replace(cells=cells, symbols=symbols, currencies=currencies))
         points, count = entries.replay(replayed.address, going, trips, curve)
         curve = curve[:, :points]
-        return Outcome(curve[0].view(np.int64), curve[1], curve[2], curve[3], trips[:count])
+        times = cells[0].view() if plain else curve[3].view(np.int64)
+        times.flags.writeable = False  # it may be the tape's
+        return Outcome(times, curve[0], curve[1], curve[2], trips[:count])
 
     def equity_curve(self) -> tuple[Times, Floats, Floats, Floats]:
         """Return time, equity, cash and exposure; see `Outcome`."""
@@ -506,6 +516,8 @@ def _distances(given: Times | None) -> Times:
     return distances.astype(np.int64)
 
 
+#: Rows beyond what a run is expected to write.
+_ROOM_LEFT: Final = 256
 _LIMITED: Final = frozenset({Kind.LIMIT, Kind.STOP_LIMIT})
 _DAY_NS: Final = 86_400_000_000_000
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from alphintra.engine.series import (
 
 #: The finest tick that `tick_size_of` finds: 10 to the power of minus this.
 DECIMALS_MOST: Final = 8
+_FIRST_ROWS: Final = 4096
 
 
 class RowKind(IntEnum):
@@ -34,7 +36,7 @@ class RowKind(IntEnum):
     ACTION = 3  #: `ActionKind`, numerator, denominator, the bits of the amount
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tape:
     """All rows of a run in the order in which they end, shape (n,) each.
 
@@ -84,6 +86,33 @@ class Tape:
 
     def __len__(self) -> int:
         return int(self.cells.shape[1])
+
+    # Runs of a sweep share a tape: what they ask about all of it is found once.
+
+    @cached_property
+    def kinds(self) -> frozenset[RowKind]:
+        """The kinds of rows there are."""
+        return frozenset(map(RowKind, np.flatnonzero(np.bincount(self.kind)).tolist()))
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """One symbol, nothing but bars, and each ends at a time of its own."""
+        only_bars = len(self.symbols) == 1 and self.kinds <= {RowKind.BAR}
+        return only_bars and bool((self.close_ns[1:] > self.close_ns[:-1]).all())
+
+    @cached_property
+    def first_ticks(self) -> Floats:
+        """What each symbol shows first, shape (symbols,); NaN for one that shows nothing."""
+        first = np.full(len(self.symbols), np.nan)
+        for start in range(0, len(self), _FIRST_ROWS):
+            rows = slice(start, start + _FIRST_ROWS)
+            shows = (self.kind[rows] != RowKind.ACTION) & (self.a[rows] != NO_PRICE)
+            numbers, places = np.unique(self.symbol[rows][shows], return_index=True)
+            prices = self.a[rows][shows][places]
+            first[numbers] = np.where(np.isnan(first[numbers]), prices, first[numbers])
+            if not np.isnan(first).any():
+                break  # seldom is more than the beginning of the tape looked at
+        return first
 
     def _column(self, number: int) -> Times:
         column: Times = self.cells[number]
