@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from alphintra.cli import backtests, datasets, keys, market, orders, portfolio, users
+from alphintra.cli import (
+    backtests,
+    datasets,
+    keys,
+    market,
+    orders,
+    portfolio,
+    strategies,
+    users,
+)
 from alphintra.cli.local import DataOption
 from alphintra.cli.output import JsonOption, UrlOption, show_json
 from alphintra.cli.parity import parity
@@ -26,6 +35,7 @@ app.add_typer(datasets.app, name="dataset")
 app.add_typer(orders.app, name="order")
 app.add_typer(portfolio.positions_app, name="positions")
 app.add_typer(portfolio.portfolio_app, name="portfolio")
+app.add_typer(strategies.app, name="strategy")
 app.add_typer(backtests.app, name="backtests")
 app.command()(parity)
 app.command()(optimize)
