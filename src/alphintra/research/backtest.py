@@ -1,7 +1,7 @@
 """Run a strategy over recorded data: the one way, whoever asks."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -183,21 +183,36 @@ def evaluate(
     cash: float = 100_000.0,
     costs: CostsOf = 0.0,
     seed: int = 0,
+    figures: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the figures of a strategy for each set of parameters, in their order, in this process.
 
     The data is read and prepared once. `research.search` does the same on all cores, with
     progress, and counts the trials.
 
+    Args:
+        strategy, data, cash, costs, seed: as `backtest` takes them.
+        figures: the names of those that are wanted; `None`: all. A vectorised strategy of one
+            symbol is run many times faster when they are among `search.sweeping.FIGURES`: they are
+            those of a whole backtest, of which nothing else is kept.
+
     Raises:
-        As `backtest` does.
+        KeyError: there is no figure of that name. Otherwise as `backtest` does.
     """
     loaded = load_strategy(strategy)
     market = prepare(load_data(data), cash=cash, costs=costs)
-    return [
+    if figures is not None:
+        from alphintra.research.search.sweeping import FIGURES, Sweeper  # it builds on this module
+
+        known = FIGURES.issuperset(figures) and Sweeper.can(loaded, market)
+        if known and isinstance(loaded, Vectorised):
+            swept = Sweeper(loaded, market).run(parameter_sets)
+            return [{name: one.metrics[name] for name in figures} for one in swept]
+    found = (
         backtest_on(loaded, market, parameters=chosen, seed=seed).metrics
         for chosen in parameter_sets
-    ]
+    )
+    return [one if figures is None else {name: one[name] for name in figures} for one in found]
 
 
 def prepare(

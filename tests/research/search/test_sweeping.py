@@ -5,7 +5,8 @@ import pytest
 
 from alphintra.engine.portfolio import Costs
 from alphintra.engine.series import Bars
-from alphintra.research.backtest import backtest
+from alphintra.research import backtest as module
+from alphintra.research.backtest import backtest, evaluate
 from alphintra.research.metrics import daily_returns
 from alphintra.research.search.experiment import Experiment, Failure, Run
 from alphintra.research.search.sweeping import FIGURES
@@ -99,3 +100,26 @@ def test_a_function_that_raises_is_named(bars: Bars) -> None:
     assert isinstance(third, Measurement)
     for part in ("period=13", "test_sweeping.py, line", "RuntimeError: thirteen"):
         assert part in second.text
+
+
+def test_evaluate_takes_the_short_way_when_it_knows_the_figures(
+    sma_cross: Vectorised, bars: Bars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [{"fast": fast} for fast in range(2, 22)]
+    whole = evaluate(sma_cross, bars, sets, costs=0.001)
+    mixed = evaluate(sma_cross, bars, sets, costs=0.001, figures=("sharpe_ratio", "ulcer_index"))
+    monkeypatch.delattr(module, "backtest_on")
+    short = evaluate(sma_cross, bars, sets, costs=0.001, figures=FIGURES)
+    assert len(short) == len(mixed) == len(sets)
+    for one, other, all_of_it in zip(short, mixed, whole, strict=True):
+        assert set(one) == FIGURES
+        for name in FIGURES:
+            if (figure := all_of_it[name]) is not None:
+                figure = pytest.approx(figure, rel=1e-9, abs=1e-12)
+            assert one[name] == figure, name
+        assert other == {name: all_of_it[name] for name in ("sharpe_ratio", "ulcer_index")}
+
+
+def test_evaluate_knows_no_other_figures(sma_cross: Vectorised, bars: Bars) -> None:
+    with pytest.raises(KeyError, match="luck"):
+        evaluate(sma_cross, bars, [{"fast": 3}], figures=["luck"])

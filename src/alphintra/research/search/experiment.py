@@ -16,7 +16,7 @@ from alphintra.research.loading import AnyStrategy, Data, load_data
 from alphintra.research.metrics import daily_returns
 from alphintra.research.result import BacktestResult
 from alphintra.research.search.compute import Cancelled
-from alphintra.research.search.sweeping import FIGURES, Sweeper
+from alphintra.research.search.sweeping import AT_ONCE, FIGURES, Sweeper
 from alphintra.research.search.trials import Measurement
 from alphintra.sdk import Strategy, Vectorised
 from alphintra.sdk.errors import RunCancelled
@@ -25,8 +25,6 @@ from alphintra.sdk.errors import RunCancelled
 BEGINNING: Final = -(2**63)
 END: Final = 2**63 - 1
 _ROWS_OF_WARM_UP: Final = 50
-#: Runs of the short way whose weights are in memory together.
-_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +105,11 @@ class Experiment:
             sweeper = Sweeper(self.strategy, self._market(BEGINNING, END))
             self._prepared["sweeper"] = sweeper
         found: dict[int, Measurement | Failure] = {}
-        for first in range(0, len(runs), _AT_ONCE):
+        for first in range(0, len(runs), AT_ONCE):
             if cancelled():
                 raise RunCancelled("the search was cancelled")
             weights = {}
-            for place, run in enumerate(runs[first : first + _AT_ONCE], first):
+            for place, run in enumerate(runs[first : first + AT_ONCE], first):
                 try:
                     weights[place] = sweeper.weights(run.parameters)
                 except Exception as error:

@@ -4,13 +4,14 @@ Its figures are those of a whole backtest, to the last bits; it is taken when no
 for, and when the terms are simple enough.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alphintra.engine.portfolio.sweep import Sweep, can_sweep
+from alphintra.engine.portfolio.sweep import SWEPT, Sweep, can_sweep
 from alphintra.indicators import Memory, remembering
 from alphintra.research.backtest import Market, last_prices, targets_of
 from alphintra.research.metrics import day_ends, periods_per_year
@@ -20,6 +21,8 @@ from alphintra.sdk.parameters import resolved
 
 Floats = NDArray[np.float64]
 
+#: Runs whose weights are in memory together.
+AT_ONCE: Final = 16
 #: All figures that it knows.
 FIGURES: Final = frozenset(
     {
@@ -72,10 +75,22 @@ class Sweeper:
         with remembering(self._memory):
             return targets_of(self._market, self._strategy.weights(self._bars, chosen))
 
+    def run(self, parameter_sets: Iterable[Mapping[str, Any]]) -> Iterator[Measurement]:
+        """Yield how the strategy did with each set of parameters.
+
+        Raises:
+            Exception: what the strategy raises.
+        """
+        sets = iter(parameter_sets)
+        while weights := [self.weights(chosen) for chosen in islice(sets, AT_ONCE)]:
+            yield from self.measure(weights)
+
     def measure(self, weights: Sequence[Floats]) -> list[Measurement]:
         """Return how runs with these weights did."""
         returns = np.empty((len(weights), self._sweep.periods))
-        swept = self._sweep.targets(np.array(weights), returns=returns)
+        swept = np.empty(len(weights), SWEPT)
+        for row, one in enumerate(weights):  # one by one: together they would be copied
+            swept[row] = self._sweep.targets(one[None], returns=returns[row : row + 1])[0]
         return [
             Measurement(metrics=figures, days=self._days, returns=row)
             for figures, row in zip(self._figures(swept, returns), returns, strict=True)

@@ -152,5 +152,5 @@ class Trials(Sequence[Trial]):
         matrix = np.zeros((len(days), len(trials)))
         for column, trial in enumerate(trials):
             rows = slice(None) if trial.days is days else np.searchsorted(days, trial.days)
-            matrix[rows, column] = np.nan_to_num(trial.returns, nan=0.0)
-        return days, matrix
+            matrix[rows, column] = trial.returns
+        return days, np.nan_to_num(matrix, copy=False, nan=0.0)
