@@ -174,6 +174,13 @@ class Settings(BaseSettings):
         gt=0,
         description="a deployed strategy that thinks longer over one event is ended",
     )
+    deployment_record_days: int = Field(
+        default=90,
+        ge=1,
+        le=36_500,
+        description="days that what an ended deployment has lived through is kept; certificates"
+        " need it",
+    )
     deployment_memory_mb: int = Field(
         default=512, ge=128, description="memory that one deployed strategy may have, in MiB"
     )

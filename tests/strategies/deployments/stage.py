@@ -99,7 +99,7 @@ class Stage:
     ) -> httpx.Response:
         headers = {**(person or self.owner).headers, **more.pop("headers", {})}
         # The first check of code starts the processes that such checks run in.
-        more.setdefault("timeout", DEADLINE_S)
+        more.setdefault("timeout", 2 * DEADLINE_S)
         return await self.product.client.request(method, f"{API}{path}", headers=headers, **more)
 
     async def write(self, code: str, *, name: str = "Tested") -> str:
@@ -120,9 +120,11 @@ class Stage:
             "missed_candles": "TRADE",
             **changes,
         }
-        answer = await self.call(
-            "POST", f"/strategies/{strategy_id or self.strategy_id}/deploy", json=body
-        )
+        path = f"/strategies/{strategy_id or self.strategy_id}/deploy"
+        async with asyncio.timeout(2 * DEADLINE_S):
+            # 503: kernels that were changed are compiled before code is checked.
+            while (answer := await self.call("POST", path, json=body)).status_code == 503:  # noqa: ASYNC110
+                await asyncio.sleep(1)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 

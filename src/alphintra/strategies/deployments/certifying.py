@@ -1,4 +1,4 @@
-"""Certificates in the background: asked for by people, and made each day for yesterday."""
+"""Background work: certificates, asked for by people and made each day for yesterday; retention."""
 
 import asyncio
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from alphintra.strategies.deployments.commands import owned
 from alphintra.strategies.deployments.errors import DayMissing
 from alphintra.strategies.deployments.models import CertificateRow, DeploymentRow, FrameRow
 from alphintra.strategies.deployments.process import PRELOAD
+from alphintra.strategies.deployments.retention import forget
 
 NAMESPACE: Final = "deployments"
 CERTIFY: Final = "certify"
@@ -64,6 +65,13 @@ async def certify_yesterday(context: JobContext, /, timestamp: int, **_: Any) ->
         for row in rows:
             await _ask(services, context.app, session, row, day)
     return len(rows)
+
+
+@tasks.periodic(cron="47 1 * * *")
+@tasks.task(name="forget", pass_context=True, queueing_lock="deployments_forget")
+async def forget_old(context: JobContext, /, timestamp: int, **_: Any) -> int:
+    """Delete what deployments that ended long ago had lived through."""
+    return await forget(services_of(context))
 
 
 async def _ask(

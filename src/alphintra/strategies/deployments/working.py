@@ -51,6 +51,7 @@ FRESH_S: Final = 5.0
 QUOTES_S: Final = 1.0
 POINT_S: Final = 60.0
 FIGURES_S: Final = 5.0
+TRIM_S: Final = 600.0
 BPS: Final = 10_000
 #: Frames that show that a process deals with what is new.
 _NEWS: Final = frozenset({"Bars", "QuoteTick", "TradeTick"})
@@ -90,6 +91,7 @@ class Working:
         )
         self.has_progressed = False
         self._looked_s = self._figures_s = self._point_s = self._quotes_s = 0.0
+        self._trimmed_s = time.monotonic()
         self._suspect_s: float | None = None
         self._is_over = False
         self._arrived_s: list[float] = []
@@ -278,6 +280,9 @@ class Working:
             for arrived_s in self._arrived_s:
                 DECIDED.observe(time.monotonic() - arrived_s)
         self._arrived_s.clear()
+        if time.monotonic() - self._trimmed_s >= TRIM_S:
+            self._trimmed_s = time.monotonic()
+            await self._journal.trim_log()
         if inbox.candles or inbox.is_nudged or len(step.frames) >= FRAMES_AT_ONCE:
             inbox.wake.set()  # there is more than one step took
 
