@@ -313,8 +313,9 @@ def test_terms_that_no_venue_takes_are_refused() -> None:
         (Kind.MARKET, {"post_only": True}),
         (Kind.LIMIT, {"limit_price_ticks": 5, "post_only": True, "lifetime": Lifetime.IOC}),
         (Kind.LIMIT, {"limit_price_ticks": 0}),
+        (Kind.MARKET, {"lifetime": Lifetime.CLS}),
     ]:
-        with pytest.raises(ValueError, match=r"order|limit price|post-only|out of range"):
+        with pytest.raises(ValueError, match=r"order|limit price|post-only|out of range|auctions"):
             simulation.submit(Side.BUY, kind, 1, **terms)  # type: ignore[arg-type]
     for lots in (0, 2**31):
         with pytest.raises(ValueError, match="positive quantity"):

@@ -178,7 +178,7 @@ class DepthSimulation:
 
         Raises:
             ValueError: a kind other than MARKET and LIMIT, a limit that is missing or too much, a
-                quantity out of range, or post-only for what may not rest.
+                quantity out of range, post-only for what may not rest, or an order for an auction.
         """
         if kind not in (Kind.MARKET, Kind.LIMIT):
             raise ValueError(f"a {kind.name} order is not an order of a venue with depth")
@@ -186,6 +186,8 @@ class DepthSimulation:
             raise ValueError("a limit order, and only it, has a limit price")
         if post_only and (kind != Kind.LIMIT or lifetime != Lifetime.REST):
             raise ValueError("only a limit order that may rest can be post-only")
+        if lifetime >= Lifetime.OPG:
+            raise ValueError("a recording of depth knows no sessions, so it has no auctions")
         _check_terms(lots, limit_price_ticks)
         self._make_room()
         order_id = desk.submit(
