@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,13 @@ class Market:
             self.at += MINUTE
             self.closes.append(close)
 
-    async def _publish(self, close: float, *, closed: bool) -> None:
+    async def together(self, **closes: float) -> None:
+        """Let candles of several symbols close at one time; `_` stands for `-` in a symbol."""
+        for symbol, close in closes.items():
+            await self._publish(close, closed=True, symbol=symbol.replace("_", "-"))
+        self.at += MINUTE
+
+    async def _publish(self, close: float, *, closed: bool, symbol: str = SYMBOL) -> None:
         price = Decimal(str(close))
         bar = Bar(
             ts_ns=to_ns(self.at),
@@ -105,11 +112,12 @@ class Market:
             volume=Decimal(10),
             closed=closed,
         )
-        self.product._sequence += 1
-        batch = FeedBatch(
-            symbol=SYMBOL, source="simulator", sequence=self.product._sequence, ticks=(bar,)
-        )
-        await self.product.services.bus.publish(f"{FEED_SUBJECT}.{SYMBOL}", encode(batch))
+        if symbol == SYMBOL:
+            sequence = self.product._sequence = self.product._sequence + 1
+        else:
+            sequence = next(_sequences)
+        batch = FeedBatch(symbol=symbol, source="simulator", sequence=sequence, ticks=(bar,))
+        await self.product.services.bus.publish(f"{FEED_SUBJECT}.{symbol}", encode(batch))
 
 
 class Wire:
@@ -160,6 +168,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 _begins = iter(range(1, 29))
+#: Of the one other symbol: a gap would be a loss.
+_sequences = count(1)
 
 
 @pytest.fixture
@@ -204,9 +214,15 @@ async def start(
         def run() -> LiveHost:
             chosen = TradeOptions(
                 strategy=strategy,
-                symbol=SYMBOL,
                 parameters=parameters,
-                **{"timeframe": "1m", "capital": 10_000.0, "fee": 0.01, "warmup": 1_000, **options},
+                **{
+                    "symbol": SYMBOL,
+                    "timeframe": "1m",
+                    "capital": 10_000.0,
+                    "fee": 0.01,
+                    "warmup": 1_000,
+                    **options,
+                },
             )
             with Api(url) as api:
                 return trade(chosen, api, say=say, stop=stop)

@@ -28,7 +28,7 @@ PAUSE_MAX_S: Final = 30.0
 LOOK_S: Final = 0.25
 #: The server's heart beats every fifteen seconds; a stream that is silent for longer is dead.
 SILENCE_MAX_S: Final = 45.0
-#: How long candles that closed together wait for each other; who is later is shown as missed.
+#: How long candles that closed together wait for each other.
 TOGETHER_S: Final = 2.0
 
 
