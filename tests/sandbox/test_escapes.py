@@ -29,10 +29,10 @@ def test_most_that_a_host_may_lack_are_here(without_a_sandbox: dict[str, int]) -
 
 
 @pytest.mark.parametrize("name", PROBES)
-async def test_is_closed(name: str, box: Sandbox, world: World) -> None:
+async def test_is_closed(name: str, any_box: Sandbox, world: World) -> None:
     shared = memory(4_096)
     try:
-        child = await box.start(
+        child = await any_box.start(
             "escapes:inside", limits=Limits(), readable=(Path(world.secret),), shared=(shared,)
         )
         await child.send(json.dumps({"probe": name, "world": asdict(world)}).encode())

@@ -191,3 +191,22 @@ async def test_a_flood_of_threads_is_seen(box: Sandbox) -> None:
     ended = await child.wait()
     assert ended.reason is Reason.BROKE_RULES
     assert "4 are the most" in ended.detail
+
+
+def test_the_folder_one_happens_to_be_in_is_not_shown(tmp_path: Path) -> None:
+    """`python -m` puts the present folder into the path: it may be somebody's home."""
+    program = (
+        "from alphintra.platform.sandbox.places import readable_places\n"
+        "import os, sys\n"
+        "assert os.getcwd() in sys.path\n"
+        "print(*readable_places(), sep='\\n')\n"
+    )
+    (tmp_path / "show.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "-m", "show"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    shown = [Path(line) for line in done.stdout.splitlines()]
+    assert shown
+    assert not [one for one in shown if tmp_path.is_relative_to(one)]
+    forbidden = ("/", "/root", "/home", "/etc", "/proc", "/sys", "/dev", "/var", "/tmp", "/run")
+    assert not set(map(str, shown)) & set(forbidden)

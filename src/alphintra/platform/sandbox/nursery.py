@@ -105,6 +105,8 @@ class Nursery:
             self._ruleset_fd = landlock.rules(map(Path, order.readable))
         elif not order.has_bubblewrap:
             raise _CannotOpen("this kernel has no Landlock, or it is switched off")
+        if not order.has_bubblewrap and os.getuid() != 0 and _hides_processes():
+            raise _CannotOpen("/proc hides the children that are to be watched (hidepid)")
         try:
             drop_privileges()
         except OSError as error:
@@ -231,6 +233,13 @@ class Nursery:
             socket.send_fds(self._control, [encode(message)], list(given))
         except OSError:  # the parent is gone, and we with it
             sys.exit(0)
+
+
+def _hides_processes() -> bool:
+    """Return whether /proc shows an ordinary user only what he may trace."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    options = [line.rpartition(" ")[2] for line in mounts if line.split()[4] == "/proc"]
+    return any("hidepid=" in one and "hidepid=0" not in one for one in options)
 
 
 def _status(pid: int) -> tuple[int, int]:

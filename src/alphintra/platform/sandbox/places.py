@@ -1,11 +1,15 @@
 """Which files a sandbox can see, read-only: Python, what it imports, the system's libraries."""
 
 import os
+import site
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import alphintra
+
+_PACKAGE: Final = Path(alphintra.__file__).parent
 #: Shared libraries, their index, locales and time zones. Never /etc or /usr as a whole.
 _SYSTEM: Final = (
     "/lib",
@@ -23,21 +27,36 @@ _SYSTEM: Final = (
 
 
 def readable_places(import_from: Iterable[Path] = ()) -> tuple[Path, ...]:
-    """Return what users' code may read, as named and as the links lead; what exists of it."""
-    python = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
+    """Return what users' code may read, as named and as the links lead; what exists of it.
+
+    Not what is in `sys.path`: there the folder stands in which somebody happened to start us.
+    """
     program = Path(sys.executable)
     named = (
-        *map(Path, python),
+        *map(Path, (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)),
+        *map(Path, site.getsitepackages()),
+        *([Path(site.getusersitepackages())] if _is_of_one_user() else []),
         # Python looks for its own files beside the program that was called.
         program.parent,
         program.resolve().parent,
-        *(folder for folder in map(Path, sys.path) if folder.is_absolute()),
+        _PACKAGE,
         *map(Path, _SYSTEM),
         _compiled_code_home(),
         *import_from,
     )
     both = (*named, *(path.resolve() for path in named))
     return tuple(dict.fromkeys(path for path in both if path.exists()))
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command line that runs a module of ours, with nothing of the present folder."""
+    isolated = ["-P"] if _is_of_one_user() else ["-P", "-s"]
+    return [sys.executable, *isolated, "-m", module, *arguments]
+
+
+def _is_of_one_user() -> bool:
+    """Return whether this product was installed by a user for that user only."""
+    return bool(site.ENABLE_USER_SITE) and _PACKAGE.is_relative_to(site.getusersitepackages())
 
 
 def _compiled_code_home() -> Path:
@@ -69,6 +88,8 @@ def environment() -> dict[str, str]:
     }
     if own := os.environ.get("NUMBA_CACHE_DIR"):
         found["NUMBA_CACHE_DIR"] = own
+    if _is_of_one_user():
+        found["PYTHONUSERBASE"] = site.getuserbase()
     return found
 
 

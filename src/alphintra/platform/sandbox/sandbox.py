@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import stat
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -21,7 +20,7 @@ from alphintra.platform.sandbox.child import Child, Frames
 from alphintra.platform.sandbox.errors import SandboxUnavailable
 from alphintra.platform.sandbox.limits import Limits
 from alphintra.platform.sandbox.output import Output
-from alphintra.platform.sandbox.places import environment, readable_places
+from alphintra.platform.sandbox.places import environment, python, readable_places
 from alphintra.platform.sandbox.wire import (
     DESCRIPTORS_MAX,
     MESSAGE_BYTES_MAX,
@@ -39,7 +38,6 @@ from alphintra.platform.sandbox.wire import (
 OPEN_TIMEOUT_S: Final = 180.0
 START_TIMEOUT_S: Final = 30.0
 _READ_ONLY_CACHE: Final = "alphintra.platform.sandbox.compiled_code:read_only"
-_PREPARING: Final = (sys.executable, "-s", "-P", "-m", "alphintra.platform.sandbox.preloading")
 _FOREVER: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 log = structlog.get_logger(__name__)
@@ -213,8 +211,7 @@ class Sandbox:
     async def _prepare(self) -> None:
         """Compile for the next nursery what this one has compiled for itself only."""
         process = await asyncio.create_subprocess_exec(
-            *_PREPARING,
-            *self._preload,
+            *python("alphintra.platform.sandbox.preloading", *self._preload),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -269,8 +266,7 @@ class _Nursery:
     ) -> "_Nursery":
         places = readable_places(import_from)
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        program = "alphintra.platform.sandbox.nursery"
-        command = [sys.executable, "-s", "-P", "-m", program, str(its.fileno())]
+        command = python("alphintra.platform.sandbox.nursery", str(its.fileno()))
         if mode is Mode.BUBBLEWRAP:
             bwrap = bubblewrap.program()
             if bwrap is None:
