@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import black
 import jedi
+import parso.cache
 import pyflakes.checker  # noqa: F401 - read once, for all the copies
 from black.mode import TargetVersion
 from black.parsing import InvalidInput
@@ -55,6 +56,9 @@ _ENVIRONMENT: Final = jedi.InterpreterEnvironment()
 #: A folder that is not there: the text is all there is, nothing beside it is searched.
 _PROJECT: Final = jedi.Project("/strategy", sys_path=sys.path, smart_sys_path=False)
 jedi.settings.dynamic_params_for_other_modules = False
+# What was read stays in memory. On disk there is no place to write to, and nothing to be unpickled.
+parso.cache._save_to_file_system = lambda *_, **__: None
+parso.cache._load_from_file_system = lambda *_, **__: None
 
 
 class Channel(Protocol):
@@ -171,23 +175,29 @@ def _completed(question: Complete) -> Completed:
     line = min(max(question.line, 1), len(lines))
     column = min(max(question.column, 0), len(lines[line - 1]))
     script = jedi.Script(question.source, environment=_ENVIRONMENT, project=_PROJECT)
-    found = [
-        one
-        for one in script.complete(line, column)
-        # Names with an underscore are shown to whoever begins to type one.
-        if not one.name.startswith("_") or one.name_with_symbols[: -len(one.complete or "")]
-    ][:COMPLETIONS_MAX]
+    try:
+        found = script.complete(line, column)
+    except Exception:
+        # The completer knows no more. It is advice: texts it cannot read are most of what is typed.
+        return Completed(items=[])
+    # Names with an underscore are shown to whoever begins to type one.
+    shown = [one for one in found if not one.name.startswith("_") or one.name != one.complete]
     # What is behind a name takes time to find; of a long list nobody reads it.
-    in_detail = len(found) <= _DETAILED_MAX
-    return Completed(items=[_completion(one, in_detail=in_detail) for one in found])
+    in_detail = len(shown) <= _DETAILED_MAX
+    return Completed(
+        items=[_completion(one, in_detail=in_detail) for one in shown[:COMPLETIONS_MAX]]
+    )
 
 
 def _completion(found: "jedi.api.classes.Completion", *, in_detail: bool) -> Completion:
     signature = documentation = ""
     if in_detail and found.type in {"function", "class"}:
-        signatures = found.get_signatures()
-        signature = signatures[0].to_string()[:_TEXT_MAX] if signatures else ""
-        documentation = found.docstring(raw=True)[:_TEXT_MAX]
+        try:
+            signatures = found.get_signatures()
+            signature = signatures[0].to_string()[:_TEXT_MAX] if signatures else ""
+            documentation = found.docstring(raw=True)[:_TEXT_MAX]
+        except Exception:  # it lies in a library that cannot be looked into here
+            documentation = ""
     return Completion(
         name=found.name[:200],
         rest=(found.complete or "")[:200],
