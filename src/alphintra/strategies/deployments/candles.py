@@ -111,19 +111,24 @@ class Candles:
             row.open_ns == self.told_ns.get(row.symbol, row.open_ns) for row in group.bars.values()
         )
 
-    def take(self, now_s: float) -> Group | None:
-        """Return the next group that is complete, or has waited long enough."""
+    def is_due(self, now_s: float) -> bool:
+        """Whether the next group is complete, or has waited long enough."""
         if not self._waiting:
-            return None
+            return False
         close_ns = min(self._waiting)
         group = self._waiting[close_ns]
-        is_due = now_s - group.since_s >= GROUP_WAIT_S or all(
+        return now_s - group.since_s >= GROUP_WAIT_S or all(
             # A symbol that has spoken of a later time has nothing left to say of this one.
             symbol in group.bars or self._newest_ns.get(symbol, -1) > close_ns
             for symbol in self.symbols
         )
-        if not is_due:
+
+    def take(self, now_s: float) -> Group | None:
+        """Return the next group that is due."""
+        if not self.is_due(now_s):
             return None
+        close_ns = min(self._waiting)
+        group = self._waiting[close_ns]
         del self._waiting[close_ns]
         for symbol, row in group.bars.items():
             self.told_ns[symbol] = row.close_ns

@@ -127,7 +127,7 @@ class Runner:
                 detail = f"its process died {len(self._deaths)} times in an hour: {death.detail}"
             await self._fail(lines, death.code, detail)
             return
-        pause_s = min(BACK_OFF_FIRST_S * 2 ** (in_a_row - 1), BACK_OFF_MAX_S)
+        pause_s = min(BACK_OFF_FIRST_S * 2 ** min(in_a_row - 1, 10), BACK_OFF_MAX_S)
         step = Step(lines=lines)
         step.changes = {
             "status": Status.STARTING,

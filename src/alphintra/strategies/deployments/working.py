@@ -39,6 +39,8 @@ from alphintra.strategies.live import frames
 
 #: Frames that are told before they are written; so many decisions wait for one transaction.
 FRAMES_AT_ONCE: Final = 64
+#: How long candles are told before they are written: what a process that dies has to do again.
+STEP_S: Final = 0.1
 #: How often what others want is looked at without having been told.
 LOOK_S: Final = 5.0
 #: How often losses are looked at when nothing is told.
@@ -283,7 +285,8 @@ class Working:
         if time.monotonic() - self._trimmed_s >= TRIM_S:
             self._trimmed_s = time.monotonic()
             await self._journal.trim_log()
-        if inbox.candles or inbox.is_nudged or len(step.frames) >= FRAMES_AT_ONCE:
+        goes_on = self._suspect_s is None and life.candles.is_due(time.monotonic())
+        if inbox.candles or inbox.is_nudged or goes_on:
             inbox.wake.set()  # there is more than one step took
 
     async def _look(self, step: Step) -> list[frames.FromParent]:
@@ -324,7 +327,12 @@ class Working:
             life.candles.add(row, now_s=heard_s, is_heard=True)
         if inbox.is_suspect and not await self._fill_gap():
             return
-        while len(step.frames) < FRAMES_AT_ONCE and life.breach is None:
+        until_s = time.monotonic() + STEP_S
+        while (
+            len(step.frames) < FRAMES_AT_ONCE
+            and life.breach is None
+            and (not step.frames or time.monotonic() < until_s)
+        ):
             group = life.candles.take(time.monotonic())
             if group is None:
                 break
