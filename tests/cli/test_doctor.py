@@ -9,7 +9,16 @@ from typer.testing import CliRunner
 
 from alphintra.cli import doctor
 from alphintra.cli.app import app
-from alphintra.cli.doctor import Finding, check_bus, check_database, check_feeds, check_port
+from alphintra.cli.doctor import (
+    Finding,
+    check_bus,
+    check_database,
+    check_feeds,
+    check_port,
+    check_sandbox,
+)
+from alphintra.platform import sandbox
+from alphintra.platform.sandbox import Mode, State
 
 NOBODY = "127.0.0.1:9"
 
@@ -91,3 +100,18 @@ def test_the_exit_code_tells_whether_something_is_wrong(
     ill = CliRunner().invoke(app, [*command, "--url", f"http://{NOBODY}"])
     assert ill.exit_code == 1
     assert states([Finding(**one) for one in json.loads(ill.output)])["server"] == "wrong"
+
+
+def test_a_host_that_isolates_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_sandbox() == Finding(
+        name="sandbox", state="ok", detail="users' code is isolated by bubblewrap"
+    )
+
+    async def nothing() -> State:
+        return State(mode=Mode.NONE, reason="landlock: this kernel has no Landlock")
+
+    monkeypatch.setattr(sandbox, "state", nothing)
+    finding = check_sandbox()
+    assert finding.state == "wrong"
+    assert finding.detail == "users' code is refused: landlock: this kernel has no Landlock"
+    assert "bubblewrap" in finding.advice

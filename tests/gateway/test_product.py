@@ -221,3 +221,9 @@ async def test_history_request_is_answered_by_id(product: Product) -> None:
         headers=person.headers,
     )
     assert backwards.status_code == 422
+
+
+async def test_health_says_what_isolates_users_code(product: Product) -> None:
+    answer = await product.client.get("/health/sandbox")
+    assert answer.status_code == 200
+    assert answer.json() == {"mode": "bubblewrap", "reason": ""}

@@ -259,6 +259,7 @@ class _Nursery:
         self._early: dict[int, Gone] = {}
         self._opened: asyncio.Future[Opened | Refused] = self._loop.create_future()
         self._ids = 0
+        self._stderr = asyncio.create_task(_last_words(process))
 
     @classmethod
     async def open(
@@ -307,7 +308,6 @@ class _Nursery:
         return nursery
 
     async def _await_opened(self, order: Open) -> None:
-        stderr = asyncio.create_task(_last_words(self._process))
         with suppress(OSError):
             await self._post(encode(order), [])
         try:
@@ -322,7 +322,7 @@ class _Nursery:
             case Opened():
                 self.landlock, self.compiled = answer.landlock, answer.compiled
             case Refused():
-                said = (await stderr).strip()
+                said = (await self._stderr).strip()
                 raise SandboxUnavailable(answer.detail or said or "its process ended at once")
 
     async def start(
@@ -407,6 +407,7 @@ class _Nursery:
         self._kill()
         self._fail()
         await self._process.wait()
+        await self._stderr
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1

@@ -1,6 +1,8 @@
 """Whether users' code can run on this host, for whoever asks after our health."""
 
 import asyncio
+import time
+from typing import Final
 
 import msgspec
 
@@ -15,21 +17,26 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-_found: dict[Isolation, State] = {}
+_NOTHING: Final = State(mode=Mode.NONE)
+#: What does not work is tried again after this long: a machine may have been too busy.
+_AGAIN_S: Final = 60.0
+_found: dict[Isolation, tuple[float, State]] = {}
 _asking = asyncio.Lock()
 
 
 async def state(isolation: Isolation | str | None = None) -> State:
-    """Try it once in the life of this process, and remember.
+    """Try it and remember: what works for ever, what does not for a minute.
 
     Args:
         isolation: what to isolate with; None: what the settings say.
     """
     wanted = isolation_of(isolation)
     async with _asking:
-        if wanted not in _found:
-            _found[wanted] = await _try(wanted)
-        return _found[wanted]
+        tried_s, found = _found.get(wanted, (-_AGAIN_S, _NOTHING))
+        if found.mode is Mode.NONE and time.monotonic() - tried_s >= _AGAIN_S:
+            found = await _try(wanted)
+            _found[wanted] = time.monotonic(), found
+        return found
 
 
 async def _try(isolation: Isolation) -> State:
