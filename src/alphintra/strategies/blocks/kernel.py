@@ -22,6 +22,7 @@ from alphintra.engine.portfolio import requests, run
 from alphintra.engine.portfolio.handle import desk_at
 from alphintra.engine.portfolio.money import cash_of, standing
 from alphintra.engine.portfolio.records import NO_ORDER, NO_ROW, Desk, Status, What
+from alphintra.engine.portfolio.rows import group_end
 from alphintra.engine.portfolio.tape import RowKind
 from alphintra.strategies.blocks.program import (
     AMOUNT,
@@ -528,7 +529,7 @@ def _follow(
         if state[DECIDED] >= min(until, count):
             return int(state[DECIDED])
         if head["stage"] == 0:
-            end = run.group_end(desk, head["cursor"])
+            end = group_end(desk, head["cursor"])
             if run.next_stop(desk, end) == end:
                 run.advance(desk, end)
                 continue
