@@ -70,7 +70,7 @@ def new(
         str | None, typer.Option(help="In place of a file; `strategy templates` lists them.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Otherwise that of file or template.")] = None,
-    description: Annotated[str, typer.Option()] = "",
+    description: Annotated[str, typer.Option(help="What it does; otherwise the template's.")] = "",
     url: UrlOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -131,7 +131,7 @@ def show(strategy_id: StrategyId, url: UrlOption = None, json: JsonOption = Fals
 def edit(
     strategy_id: StrategyId,
     file: FileArgument,
-    name: Annotated[str | None, typer.Option()] = None,
+    name: Annotated[str | None, typer.Option(help="Also give it this name.")] = None,
     revision: Annotated[
         int | None, typer.Option(help="The one that you have seen; else the newest.")
     ] = None,
@@ -314,7 +314,7 @@ def backtest(
     dataset: Annotated[list[str], typer.Option(help="Id of a dataset; may be given again.")],
     param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE; may be given again.")] = None,
     version: Annotated[int | None, typer.Option(min=1, help="In place of the draft.")] = None,
-    cash: Annotated[float, typer.Option(min=0.01)] = 100_000.0,
+    cash: Annotated[float, typer.Option(min=0.01, help="The money at the start.")] = 100_000.0,
     fee: Annotated[float, typer.Option(help="0.001 is 0.1 % of each fill's value.")] = 0.0,
     url: UrlOption = None,
     json: JsonOption = False,

@@ -59,6 +59,7 @@ jedi.settings.dynamic_params_for_other_modules = False
 # What was read stays in memory. On disk there is no place to write to, and nothing to be unpickled.
 parso.cache._save_to_file_system = lambda *_, **__: None
 parso.cache._load_from_file_system = lambda *_, **__: None
+parso.cache._remove_cache_and_update_lock = lambda *_, **__: None
 
 
 class Channel(Protocol):
@@ -177,27 +178,23 @@ def _completed(question: Complete) -> Completed:
     script = jedi.Script(question.source, environment=_ENVIRONMENT, project=_PROJECT)
     try:
         found = script.complete(line, column)
+        # Names with an underscore are shown to whoever begins to type one.
+        shown = [one for one in found if not one.name.startswith("_") or one.name != one.complete]
+        # What is behind a name takes time to find; of a long list nobody reads it.
+        in_detail = len(shown) <= _DETAILED_MAX
+        items = [_completion(one, in_detail=in_detail) for one in shown[:COMPLETIONS_MAX]]
     except Exception:
         # The completer knows no more. It is advice: texts it cannot read are most of what is typed.
-        return Completed(items=[])
-    # Names with an underscore are shown to whoever begins to type one.
-    shown = [one for one in found if not one.name.startswith("_") or one.name != one.complete]
-    # What is behind a name takes time to find; of a long list nobody reads it.
-    in_detail = len(shown) <= _DETAILED_MAX
-    return Completed(
-        items=[_completion(one, in_detail=in_detail) for one in shown[:COMPLETIONS_MAX]]
-    )
+        items = []
+    return Completed(items=items)
 
 
 def _completion(found: "jedi.api.classes.Completion", *, in_detail: bool) -> Completion:
     signature = documentation = ""
     if in_detail and found.type in {"function", "class"}:
-        try:
-            signatures = found.get_signatures()
-            signature = signatures[0].to_string()[:_TEXT_MAX] if signatures else ""
-            documentation = found.docstring(raw=True)[:_TEXT_MAX]
-        except Exception:  # it lies in a library that cannot be looked into here
-            documentation = ""
+        signatures = found.get_signatures()
+        signature = signatures[0].to_string()[:_TEXT_MAX] if signatures else ""
+        documentation = found.docstring(raw=True)[:_TEXT_MAX]
     return Completion(
         name=found.name[:200],
         rest=(found.complete or "")[:200],
