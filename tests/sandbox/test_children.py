@@ -83,6 +83,12 @@ async def test_a_fault_of_the_program_is_told(box: Sandbox) -> None:
     assert "ModuleNotFoundError" in (await child.wait()).detail
 
 
+async def test_output_is_no_way_into_a_terminal(box: Sandbox) -> None:
+    child = await box.start("honest:beep", limits=LIMITS)
+    assert (await child.wait()).detail == "it ended with 1: ValueError: a �[31mred� bell�"
+    assert "\x1b" not in child.output()
+
+
 async def test_who_answers_too_late_is_ended(box: Sandbox) -> None:
     child = await box.start("honest:slow", limits=LIMITS)
     assert await child.call(b"0", timeout_s=LONG_S) == b"0"

@@ -45,6 +45,8 @@ _MEMBERS_MAX: Final = 20_000
 _CODE_CHARACTERS_MAX, _DETAIL_CHARACTERS_MAX = 100, 2_000
 #: Those of pyarrow and of the time limit, besides its own.
 _THREADS: Final = 32
+#: How JSON writes the one character that PostgreSQL has no place for.
+_NUL: Final = rb"\u0000"
 _PIECE_BYTES: Final = 4 * _MIB
 
 _words: Final = msgspec.json.Decoder(Progress | Done)
@@ -204,8 +206,10 @@ def _accepted(outcome: Outcome, result: Path) -> Outcome:
     """Return the outcome as it is kept, with the hash of a result that can be read without harm.
 
     Raises:
-        ProcessDied: the result is none.
+        ProcessDied: the result is none, or cannot be kept.
     """
+    if "\0" in f"{outcome.code}{outcome.detail}" or _NUL in msgspec.json.encode(outcome.summary):
+        raise ProcessDied("the computing process said what no database takes")
     if outcome.status != "SUCCEEDED":
         return Outcome(
             status=outcome.status,

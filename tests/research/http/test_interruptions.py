@@ -244,8 +244,8 @@ from alphintra.platform.sandbox import Channel
 (channel,) = [one for one in gc.get_objects() if isinstance(one, Channel)]
 def say(**fields):
     channel.send(msgspec.json.encode(fields))
-def done(length, status="SUCCEEDED"):
-    outcome = {"status": status, "sha256": "0" * 64, "summary": {}, "code": "x" * 10_000}
+def done(length, status="SUCCEEDED", **more):
+    outcome = {"status": status, "sha256": "0" * 64, "summary": {}, "code": "x" * 10_000, **more}
     say(type="Done", outcome=outcome, result_bytes=length)
 """
 
@@ -262,6 +262,8 @@ def done(length, status="SUCCEEDED"):
         ('say(type="Progress", share="all", remaining_s=None)', "makes no sense"),
         ('say(type="Order", symbol="ACME")', "makes no sense"),
         ('channel.send(b"[" * 1_000_000)', "makes no sense"),
+        ('done(0, "FAILED", detail="a\\0b")', "no database takes"),
+        ('done(0, "FAILED", summary={"a": ["\\0"]})', "no database takes"),
         (
             """
 start = b'{"type":"Done","result_bytes":1,"outcome":{"summary":'

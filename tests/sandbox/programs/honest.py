@@ -26,6 +26,10 @@ def talk(_: Any) -> None:
     print("last words", file=sys.stderr)
 
 
+def beep(_: Any) -> None:
+    raise ValueError("a \x1b[31mred\x00 bell\x07")
+
+
 def fail(_: Any) -> None:
     raise ValueError("a fault of its own")
 

@@ -29,7 +29,9 @@ class Output:
         self._loop.add_reader(fd, self._read)
 
     def text(self) -> str:
-        return self._kept.decode(errors="replace")
+        """Return it as text that a database and a terminal take: no control characters."""
+        text = self._kept.decode(errors="replace")
+        return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
     def close(self) -> None:
         """Take what is left in the pipe, and close it."""
