@@ -4,15 +4,18 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from alphintra import identity
+from alphintra.core.clock import now
 from alphintra.gateway.reference import access_of, api_routes
 from alphintra.platform.security import NOT_DELEGABLE, Permission
+from alphintra.strategies.deployments.models import SignalRow
 from tests.gateway.product import SYMBOL, Person, Product
 
 API = "/api/v1"
@@ -58,12 +61,44 @@ OWNED = {
     ("GET", f"{API}/optimizations/{{run_id}}"): "run_id",
     ("DELETE", f"{API}/optimizations/{{run_id}}"): "run_id",
     ("GET", f"{API}/optimizations/{{run_id}}/report"): "run_id",
+    ("GET", f"{API}/strategies/{{strategy_id}}"): "strategy_id",
+    ("PUT", f"{API}/strategies/{{strategy_id}}"): "strategy_id",
+    ("DELETE", f"{API}/strategies/{{strategy_id}}"): "strategy_id",
+    ("PUT", f"{API}/strategies/{{strategy_id}}/status"): "strategy_id",
+    ("GET", f"{API}/strategies/{{strategy_id}}/python"): "strategy_id",
+    ("POST", f"{API}/strategies/{{strategy_id}}/versions"): "strategy_id",
+    ("GET", f"{API}/strategies/{{strategy_id}}/versions"): "strategy_id",
+    ("GET", f"{API}/strategies/{{strategy_id}}/versions/{{number}}"): "strategy_id",
+    ("POST", f"{API}/strategies/{{strategy_id}}/versions/{{number}}/restore"): "strategy_id",
+    ("GET", f"{API}/strategies/{{strategy_id}}/versions/{{number}}/diff"): "strategy_id",
+    ("GET", f"{API}/strategies/{{strategy_id}}/shares"): "strategy_id",
+    ("PUT", f"{API}/strategies/{{strategy_id}}/shares/{{person}}"): "strategy_id",
+    ("DELETE", f"{API}/strategies/{{strategy_id}}/shares/{{person}}"): "strategy_id",
+    ("POST", f"{API}/strategies/{{strategy_id}}/backtest"): "strategy_id",
+    ("POST", f"{API}/strategies/{{strategy_id}}/optimize"): "strategy_id",
+    ("POST", f"{API}/strategies/{{strategy_id}}/deploy"): "strategy_id",
+    ("GET", f"{API}/deployments/{{deployment_id}}"): "deployment_id",
+    ("POST", f"{API}/deployments/{{deployment_id}}/pause"): "deployment_id",
+    ("POST", f"{API}/deployments/{{deployment_id}}/resume"): "deployment_id",
+    ("POST", f"{API}/deployments/{{deployment_id}}/stop"): "deployment_id",
+    ("POST", f"{API}/deployments/{{deployment_id}}/liquidate"): "deployment_id",
+    ("PUT", f"{API}/deployments/{{deployment_id}}/parameters"): "deployment_id",
+    ("GET", f"{API}/deployments/{{deployment_id}}/signals"): "deployment_id",
+    ("GET", f"{API}/deployments/{{deployment_id}}/logs"): "deployment_id",
+    ("GET", f"{API}/deployments/{{deployment_id}}/orders"): "deployment_id",
+    ("GET", f"{API}/deployments/{{deployment_id}}/metrics"): "deployment_id",
+    ("GET", f"{API}/deployments/{{deployment_id}}/certificates"): "deployment_id",
+    ("POST", f"{API}/deployments/{{deployment_id}}/certificates"): "deployment_id",
+    ("POST", f"{API}/signals/{{signal_id}}/approve"): "signal_id",
+    ("POST", f"{API}/signals/{{signal_id}}/reject"): "signal_id",
+    ("GET", f"{API}/signals/{{signal_id}}/trace"): "signal_id",
 }
 #: Routes to one thing that belongs to nobody, or that only staff may call.
 SHARED = {
     ("GET", f"{API}/market-data/instruments/{{symbol}}"),
     ("PUT", f"{API}/market-data/instruments/{{symbol}}"),
     ("GET", f"{API}/market-data/quotes/{{symbol}}"),
+    ("GET", f"{API}/strategy-templates/{{name}}"),
     ("GET", f"{API}/users/{{user_id}}"),
     ("PUT", f"{API}/users/{{user_id}}/roles"),
     ("POST", f"{API}/users/{{user_id}}/disable"),
@@ -80,6 +115,9 @@ LISTS = (
     "/datasets",
     "/backtests",
     "/optimizations",
+    "/strategies",
+    "/strategies?shared=true",
+    "/deployments",
 )
 #: Ways of being nobody in particular.
 NOBODY: tuple[dict[str, str], ...] = (
@@ -93,7 +131,19 @@ BODIES: dict[str, Any] = {"PUT": {}, "POST": {}, "PATCH": {}}
 OWNED_BODIES: dict[str, Any] = {
     f"{API}/datasets/{{dataset_id}}/resample": {"timeframe": "1w"},
     f"{API}/datasets/{{dataset_id}}/adjust": {"to": "split"},
+    f"{API}/strategies/{{strategy_id}}": {"name": "mine now", "revision": 1},
+    f"{API}/strategies/{{strategy_id}}/status": {"status": "ARCHIVED", "revision": 1},
+    f"{API}/strategies/{{strategy_id}}/versions": {},
+    f"{API}/strategies/{{strategy_id}}/versions/{{number}}/restore": {"revision": 1},
+    f"{API}/strategies/{{strategy_id}}/shares/{{person}}": {"right": "EDIT"},
+    f"{API}/strategies/{{strategy_id}}/backtest": {"dataset_ids": [str(UUID(int=0))]},
+    f"{API}/strategies/{{strategy_id}}/optimize": {"dataset_ids": [str(UUID(int=0))]},
+    f"{API}/strategies/{{strategy_id}}/deploy": {"symbols": [SYMBOL]},
+    f"{API}/deployments/{{deployment_id}}/parameters": {"parameters": {"fast": 3}},
+    f"{API}/deployments/{{deployment_id}}/certificates": {"day": "2024-01-02"},
 }
+#: What else stands in a path, wherever it does.
+ELSE = {"number": "1", "person": "someone@example.com", "name": "grid"}
 CANDLES = b"ts,open,high,low,close\n2024-01-02,1,2,1,2\n2024-01-03,2,3,2,3\n"
 
 
@@ -107,6 +157,9 @@ class Things:
     request_id: str
     dataset_id: str
     run_id: str
+    strategy_id: str
+    deployment_id: str
+    signal_id: str
     symbol: str = SYMBOL
 
 
@@ -174,9 +227,55 @@ async def world(product: Product) -> World:
             request_id=history.json()["request_id"],
             dataset_id=dataset.json()["id"],
             run_id=run.json()["id"],
+            **await a_deployed_strategy(product, owner),
         ),
         keys=keys,
     )
+
+
+async def a_deployed_strategy(product: Product, owner: Person) -> dict[str, str]:
+    """Make a strategy, deploy it where nobody runs it, and have it give a signal."""
+    product.client.timeout = httpx.Timeout(120)  # the sandbox opens with the first check
+    strategy = await product.client.post(
+        f"{API}/strategies", json={"template": "trend_following"}, headers=owner.headers
+    )
+    assert strategy.status_code == 201, strategy.text
+    strategy_id = strategy.json()["id"]
+    deployed = await product.client.post(
+        f"{API}/strategies/{strategy_id}/deploy", json={"symbols": [SYMBOL]}, headers=owner.headers
+    )
+    assert deployed.status_code in {201, 202}, deployed.text
+    deployment_id, signal_id = deployed.json()["id"], uuid4()
+    async with product.services.database.transaction() as session:
+        session.add(
+            SignalRow(
+                id=signal_id,
+                deployment_id=UUID(deployment_id),
+                user_id=UUID(owner.id),
+                strategy_id=UUID(strategy_id),
+                frame=1,
+                kind="PLACE",
+                name="a-1",
+                origin="STRATEGY",
+                symbol=SYMBOL,
+                action="BUY",
+                body={},
+                parameters={},
+                confidence=Decimal(1),
+                reason="",
+                because={},
+                trace_id="a",
+                status="WAITING",
+                is_told=False,
+                is_live=False,
+                created_at=now(product.services.clock),
+            )
+        )
+    return {
+        "strategy_id": strategy_id,
+        "deployment_id": deployment_id,
+        "signal_id": str(signal_id),
+    }
 
 
 def routes(product: Product) -> Iterator[tuple[str, str, frozenset[Permission]]]:
@@ -207,7 +306,11 @@ def anything(things: Things) -> dict[str, str]:
         "request_id": things.request_id,
         "dataset_id": things.dataset_id,
         "run_id": things.run_id,
+        "strategy_id": things.strategy_id,
+        "deployment_id": things.deployment_id,
+        "signal_id": things.signal_id,
         "user_id": str(uuid4()),
+        **ELSE,
     }
 
 
@@ -271,9 +374,11 @@ async def test_what_is_anothers_looks_like_what_is_not_there(world: World) -> No
         theirs = getattr(world.things, name)
         # The trade facade shows any young id of the form of ours as pending.
         absent = "NOT-THERE" if name == "symbol" else str(world.product.services.ids())
-        body = {"quantity": "2"} if method == "PUT" else OWNED_BODIES.get(path)
+        body = OWNED_BODIES.get(path, {"quantity": "2"} if method == "PUT" else None)
         answers = [
-            await call(world, method, filled(path, {name: value}), world.stranger.headers, body)
+            await call(
+                world, method, filled(path, {**ELSE, name: value}), world.stranger.headers, body
+            )
             for value in (theirs, absent)
         ]
         route = f"{method} {path}"
@@ -313,6 +418,8 @@ async def test_lists_hold_nothing_of_others(world: World) -> None:
             things.key_id,
             things.dataset_id,
             things.run_id,
+            things.strategy_id,
+            things.deployment_id,
         ):
             assert thing not in text, path
         assert world.owner.id not in text, path
