@@ -24,13 +24,21 @@ from alphintra.strategies.live import frames
 from alphintra.strategies.live.inside import Inside
 from tests.crash.load import WIDE_LIMITS
 from tests.gateway.product import product_settings
-from tests.strategies.deployments.stage import MINUTE_NS, SYMBOL, Stage, running_stage
+from tests.strategies.deployments.stage import (
+    DEADLINE_S,
+    MINUTE_NS,
+    SYMBOL,
+    Stage,
+    running_stage,
+)
 from tests.strategies.deployments.victims import Supervisor
 
 KILLS: Final = int(os.environ.get("ALPHINTRA_DEPLOYMENT_KILLS", "20"))
 SEED: Final = 11
 #: One of so many kills is the supervisor's.
 SUPERVISOR_EVERY: Final = 7
+#: How many of the kills wait until the last one was got over.
+PATIENT_SHARE: Final = 0.75
 
 REMEMBERS = """
 from alphintra.sdk import Strategy
@@ -100,22 +108,26 @@ async def test_kills_change_nothing(scene: tuple[Stage, Supervisor, Path]) -> No
 
 async def go_on(stage: Stage, over: asyncio.Event) -> None:
     while not over.is_set():
-        await stage.market.go(pause_s=0.1)
+        await stage.market.go(pause_s=0.25)
 
 
 async def kill(stage: Stage, supervisor: Supervisor, deployment_id: str) -> Counter[str]:
-    """Kill at random moments; each time something is at work again, and mostly before it has
-    recovered.
-    """
+    """Kill at random moments: mostly after it has gone on, sometimes in the middle of that."""
     draw = random.Random(SEED)
     kills: Counter[str] = Counter()
+    lived = 0
     for number in range(1, KILLS + 1):
         victim = "supervisor" if number % SUPERVISOR_EVERY == 0 else "strategy"
         blow = supervisor.kill if victim == "supervisor" else supervisor.kill_strategy
-        while True:
-            await asyncio.sleep(draw.uniform(0.0, 0.8))
-            if blow():
-                break
+        if draw.random() < PATIENT_SHARE:
+            async with asyncio.timeout(DEADLINE_S):
+                while (await read(stage, deployment_id)).frames <= lived:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        await asyncio.sleep(draw.uniform(0.0, 0.5))
+        async with asyncio.timeout(DEADLINE_S):
+            while not blow():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        lived = (await read(stage, deployment_id)).frames
         kills[victim] += 1
     return kills
 

@@ -149,7 +149,7 @@ async def test_a_pause_holds_entries_back(stage: Stage) -> None:
     wrong = await stage.call(
         "PUT", f"/deployments/{deployment_id}/parameters", json={"parameters": {"size": 99}}
     )
-    assert (wrong.status_code, wrong.json()["code"]) == (422, "deployment_invalid")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "parameter_refused")
     await stage.until(deployment_id, lambda one: one["parameters"] == {"size": 2.5})
 
     async def is_applied() -> bool:
@@ -256,7 +256,7 @@ async def test_live_trading_asks_for_a_certificate(stage: Stage) -> None:
         ({"symbols": ["ETH-USD"], "capital": "0"}, "invalid_request"),
         ({"symbols": ["ETH-USD"], "limits": {"drawdown": "1.5"}}, "invalid_request"),
         ({"symbols": ["ETH-USD"], "schedule": {"timezone": "Mars/Base"}}, "invalid_request"),
-        ({"symbols": ["ETH-USD"], "parameters": {"nothing": 1}}, "deployment_invalid"),
+        ({"symbols": ["ETH-USD"], "parameters": {"nothing": 1}}, "parameter_refused"),
         ({"symbols": ["ETH-USD"], "version": 77}, "no_such_version"),
     ],
 )
