@@ -2,6 +2,8 @@
 
 import json
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +13,7 @@ import pytest
 from tests.e2e.conftest import Up
 
 PASSWORD = "a quiet harbour in October"
+PATIENCE_S = 120.0
 
 
 @pytest.fixture
@@ -158,3 +161,43 @@ def test_the_demo_login_is_for_the_owner_only(up: Up) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.stat().st_uid == os.geteuid()
     assert len(up.demo().password) >= 20
+
+
+def test_a_strategy_is_put_to_work_watched_and_stopped(anna: Up) -> None:
+    made = read(anna, "strategy", "new", "--template", "trend_following")
+    started = read(
+        anna, "deployment", "start", made["id"], "--symbol", "BTC-USD", "-t", "1s",
+        "--capital", "5000", "--param", "fast=3", "--daily-loss", "500",
+    )  # fmt: skip
+    deployment = started["id"]
+    assert started["parameters"]["fast"] == 3
+    assert started["limits"]["daily_loss"] == "500"
+
+    def status() -> str:
+        return str(read(anna, "deployment", "show", deployment)["status"])
+
+    def becomes(wanted: str) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while (now := status()) != wanted:
+            assert time.monotonic() < give_up_s, (now, anna.cli("deployment", "logs", deployment))
+            time.sleep(0.2)
+
+    becomes("RUNNING")
+    assert deployment in anna.cli("deployment", "list", "--status", "running")
+    assert "parameter_refused" in anna.cli("deployment", "set", deployment, "fast", code=1)
+    assert "[" in anna.cli("deployment", "set", deployment, "fast=1000", code=1)
+    assert read(anna, "deployment", "set", deployment, "fast=4")["parameters"]["fast"] == 4
+    anna.cli("deployment", "pause", deployment)
+    becomes("PAUSED")
+    anna.cli("deployment", "resume", deployment)
+    becomes("RUNNING")
+    assert "fast=4" in anna.cli("deployment", "show", deployment)
+    assert "warmed up" in anna.cli("deployment", "logs", deployment)
+    for what in ("signals", "orders", "certificates"):
+        assert isinstance(read(anna, "deployment", what, deployment), list)
+    assert "confirmation_needed" in anna.cli("deployment", "liquidate", deployment, code=1)
+    anna.cli("deployment", "liquidate", deployment, "--yes")
+    becomes("STOPPED")
+    certified = read(anna, "deployment", "certify", deployment, f"{datetime.now(UTC):%Y-%m-%d}")
+    assert certified["verdict"] in {"PENDING", "EMPTY", "PASSED"}
+    assert "no_such_signal" in anna.cli("deployment", "approve", str(uuid4()), code=1)

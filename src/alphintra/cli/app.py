@@ -8,6 +8,7 @@ import typer
 from alphintra.cli import (
     backtests,
     datasets,
+    deployments,
     keys,
     market,
     orders,
@@ -36,6 +37,7 @@ app.add_typer(orders.app, name="order")
 app.add_typer(portfolio.positions_app, name="positions")
 app.add_typer(portfolio.portfolio_app, name="portfolio")
 app.add_typer(strategies.app, name="strategy")
+app.add_typer(deployments.app, name="deployment")
 app.add_typer(backtests.app, name="backtests")
 app.command()(parity)
 app.command()(optimize)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphintra.platform.security import Principal
-from alphintra.sdk.parameters import Parameter, resolved
+from alphintra.sdk.parameters import Parameter, Value, resolved
 from alphintra.strategies import blocks
 from alphintra.strategies.code.frames import Declared
 from alphintra.strategies.code.service import CodeService
@@ -89,17 +89,15 @@ def python_of(kind: str, code: str, graph: Mapping[str, Any] | None) -> str:
 
 def checked_parameters(
     declared: Mapping[str, Declared], given: Mapping[str, Any], *, strategy: str
-) -> None:
-    """Refuse values that the strategy does not take.
+) -> dict[str, Value]:
+    """Return the given values as the strategy gets them; text is read as each one's kind.
 
     Raises:
         ParameterRefused: an unknown name, or a value outside its range.
     """
-    resolved(
-        {name: parameter_of(name, one) for name, one in declared.items()},
-        given,
-        strategy=strategy,
-    )
+    known = {name: parameter_of(name, one) for name, one in declared.items()}
+    chosen = resolved(known, given, strategy=strategy)
+    return {name: chosen[name] for name in given}
 
 
 def parameter_of(name: str, declared: Declared) -> Parameter:

@@ -18,6 +18,8 @@ from alphintra.platform import outbox
 from alphintra.platform.events import Event, Topic
 from alphintra.platform.security import Principal
 from alphintra.platform.services import Services
+from alphintra.strategies.code.frames import Declared
+from alphintra.strategies.content import checked_parameters
 from alphintra.strategies.deployments.errors import (
     BrokerNeeded,
     CertificateNeeded,
@@ -85,7 +87,7 @@ class DeploymentCommands:
         Raises:
             NoSuchStrategy, NoSuchVersion, CodeFaulty, …: whatever `Versions` raises.
             CertificateNeeded, BrokerNeeded: it cannot trade at a broker.
-            DeploymentInvalid, UnknownInstrument: it cannot be as described.
+            DeploymentInvalid, UnknownInstrument, ParameterRefused: it cannot be as described.
             TooManyDeployments: the caller has too many at work.
         """
         version = await self.versions.to_run(caller, strategy_id, wanted.version)
@@ -94,7 +96,8 @@ class DeploymentCommands:
                 await self._refuse_live(session, caller, version)
             await self._bound(session, caller)
             await _check_symbols(session, wanted)
-            parameters = _chosen(version, wanted.parameters)
+            given = _checked(version.declared, wanted.parameters, strategy=version.name)
+            parameters = {**version.parameters, **given}
             row = self._row(caller, version, wanted, parameters)
             session.add(row)
             await session.flush()
@@ -141,18 +144,18 @@ class DeploymentCommands:
         """Change parameters while it runs, from the next candle on.
 
         Raises:
-            NoSuchDeployment, DeploymentInvalid: see there.
+            NoSuchDeployment, ParameterRefused: see there.
             DeploymentStatusRefused: it is over, or about to be.
         """
         async with self.services.database.transaction() as session:
             row = await owned(session, caller, deployment_id, for_update=True)
             if row.wish not in {Wish.RUN, Wish.PAUSE} or Status(row.status) in OVER:
                 raise DeploymentStatusRefused(f"it is {row.status}", status=row.status)
-            _check_declared(row.declared, values)
-            row.parameters = {**row.parameters, **values}
+            given = _checked(row.declared, values, strategy=row.name)
+            row.parameters = {**row.parameters, **given}
             row.parameters_revision += 1
             row.updated_at = now(self.services.clock)
-            told = ", ".join(f"{name} = {value}" for name, value in values.items())
+            told = ", ".join(f"{name} = {value}" for name, value in given.items())
             self._log(session, row, f"parameters from the next candle on: {told}"[:2_000])
             await outbox.add(session, self._audit(caller, row, "set_parameters"))
             await wake(session, row.id)
@@ -291,23 +294,9 @@ async def _check_symbols(session: AsyncSession, wanted: DeployRequest) -> None:
         )
 
 
-def _chosen(version: VersionView, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    _check_declared(version.declared, wanted)
-    return {**version.parameters, **wanted}
-
-
-def _check_declared(declared: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Refuse what the strategy does not take; the strategy's own process checks it once more."""
-    for name, value in values.items():
-        if name not in declared:
-            known = ", ".join(sorted(declared)) or "none"
-            raise DeploymentInvalid(f"the strategy has no parameter {name}; it has: {known}")
-        about = declared[name]
-        low, high, choices = (about.get(key) for key in ("low", "high", "choices"))
-        if choices and value not in choices:
-            raise DeploymentInvalid(f"{name} is one of {', '.join(map(str, choices))}")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (low is not None or high is not None) and not is_number:
-            raise DeploymentInvalid(f"{name} is a number")
-        if (low is not None and value < low) or (high is not None and value > high):
-            raise DeploymentInvalid(f"{name} lies between {low} and {high}")
+def _checked(
+    declared: Mapping[str, Any], values: Mapping[str, Any], *, strategy: str
+) -> dict[str, Any]:
+    """Return values as the strategy gets them; its own process checks them once more."""
+    known = msgspec.convert(declared, dict[str, Declared])
+    return checked_parameters(known, values, strategy=strategy)
