@@ -96,6 +96,7 @@ OTHER_VARIABLES = {
     "ALPHINTRA_CRASH_KILLS": "tests: how often processes are killed under load",
     "ALPHINTRA_CRASH_ORDERS": "tests: how many orders are placed meanwhile",
     "ALPHINTRA_CRASH_SEED": "tests: repeats a run with kills",
+    "ALPHINTRA_DEPLOYMENT_KILLS": "tests: how often deployed strategies are killed",
     "ALPHINTRA_SIM_SEED": "tests: the one seed of the simulated desk to run again",
     "ALPHINTRA_SIM_SEEDS": "tests: how many seeds the simulated desk is run with",
     "ALPHINTRA_SIM_STEPS": "tests: how many steps each of them has",
