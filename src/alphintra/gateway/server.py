@@ -21,7 +21,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from alphintra.gateway.app import create_app
 from alphintra.gateway.hub.session import CONNECTION_EXTENSION
 from alphintra.platform.http import PROBLEM_TYPE
+from alphintra.platform.sandbox import SandboxUnavailable
 from alphintra.platform.services import Services
+from alphintra.strategies import Strategies
 
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_FIELDS_MAX = 100
@@ -38,6 +40,8 @@ STREAM_MESSAGE_BYTES_MAX = 16 * 1024
 STREAM_SEND_BUFFER_BYTES = 128 * 1024
 STREAM_GOODBYE_S = 2.0
 STREAM_PING_S = 20.0
+#: When the sandbox of the code service opens, unless somebody asks before.
+WORKSHOP_AFTER_S = 20.0
 
 log = structlog.get_logger(__name__)
 
@@ -234,8 +238,27 @@ async def run_http(services: Services, stop: asyncio.Event, roles: Collection[st
     """
     settings = services.settings
     app = create_app(services, api="api" in roles, stream="stream" in roles)
-    with listen(settings.host, settings.port) as plug:
-        await serve(server_of(app, connections_max=settings.http_connections_max), plug, stop)
+    preparing = asyncio.create_task(_open_workshop(app.state.strategies), name="workshop")
+    try:
+        with listen(settings.host, settings.port) as plug:
+            await serve(server_of(app, connections_max=settings.http_connections_max), plug, stop)
+    finally:
+        preparing.cancel()
+        await asyncio.gather(preparing, return_exceptions=True)
+
+
+async def _open_workshop(workshop: Strategies | None) -> None:
+    """Prepare what judges users' code, so that the first to ask does not wait for it.
+
+    After a while: until then the machine has a platform to start.
+    """
+    if workshop is None:
+        return
+    await asyncio.sleep(WORKSHOP_AFTER_S)
+    try:
+        await workshop.room.open()
+    except SandboxUnavailable as error:
+        log.warning("workshop_closed", reason=error.detail)
 
 
 async def serve(server: _Server, plug: socket.socket, stop: asyncio.Event) -> None:
