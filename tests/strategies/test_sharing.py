@@ -97,7 +97,7 @@ async def test_right_is_changed_taken_away_and_given_up(studio: Studio) -> None:
     ("person", "right", "status", "code"),
     [
         ("nobody@example.com", "VIEW", 404, "no_such_person"),
-        (str(uuid4()), "VIEW", 404, "no_such_person"),
+        ("00000000-0000-4000-8000-000000000001", "VIEW", 404, "no_such_person"),
         ("not a name", "VIEW", 404, "no_such_person"),
         ("{owner}", "VIEW", 422, "strategy_content_wrong"),
         ("{owner}", "OWN", 422, "invalid_request"),
