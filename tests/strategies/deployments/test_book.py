@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from alphintra.sdk.live.told import Execution
-from alphintra.strategies.deployments.book import Book, Tide
+from alphintra.strategies.deployments.book import Book, Tide, exposure_of
 
 D = Decimal
 
@@ -35,7 +35,7 @@ def test_a_long_is_opened_reduced_and_turned_round() -> None:
     assert (book.quantity("SPY"), book.realized) == (D(-2), D(0))
     book.mark("SPY", D(80))
     assert book.equity == D(909) + D(270) - D(160)
-    assert book.exposure == D(160)
+    assert book.exposure == exposure_of(book.views()) == D(160)
     assert book.views()[0]["average_price"] == "90"
     assert book.views()[0]["unrealized_pnl"] == "20"
 

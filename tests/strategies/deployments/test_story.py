@@ -50,6 +50,9 @@ async def test_a_strategy_trades_on_paper_and_is_liquidated(stage: Stage) -> Non
     assert metrics["fills"] == 4
     assert Decimal(metrics["net_profit"]) == cash - 50_000
     assert metrics["signals"] == {"ORDERED": 4}
+    # Nothing is held any more: all of it is realised, and the fees are no part of what is open.
+    assert Decimal(metrics["unrealized_pnl"]) == Decimal(metrics["exposure"]) == 0
+    assert metrics["max_drawdown"] >= metrics["drawdown"]
     assert metrics["points"]
 
 

@@ -4,6 +4,7 @@ The account may hold more: other deployments, the owner's own orders. What the s
 says of its money is not looked at.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -129,6 +130,22 @@ class Book:
                 }
             )
         return shown
+
+
+def exposure_of(views: Iterable[Mapping[str, Any]]) -> Decimal:
+    """Return the exposure of positions as `Book.views` has shown them."""
+    return sum(
+        (
+            abs(
+                money.multiply(
+                    Decimal(one["quantity"]), Decimal(one["mark_price"] or one["average_price"])
+                )
+            )
+            for one in views
+            if Decimal(one["quantity"])
+        ),
+        ZERO,
+    )
 
 
 @dataclass(slots=True)

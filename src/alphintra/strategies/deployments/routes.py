@@ -10,6 +10,7 @@ from alphintra.platform.http import Cursor, Limit, Page
 from alphintra.platform.security import Permission, Principal, requires
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.approval import Approvals
+from alphintra.strategies.deployments.book import exposure_of
 from alphintra.strategies.deployments.certifying import Certificates
 from alphintra.strategies.deployments.commands import DeploymentCommands
 from alphintra.strategies.deployments.looking import DeploymentViews
@@ -196,18 +197,19 @@ async def show_deployment_metrics(
     """How it has done so far, with its equity curve."""
     found = await views.metrics(caller, deployment_id)
     row = found.deployment
-    unrealized = row.equity - row.capital - row.realized_pnl
+    drawdown = max(0.0, 1 - float(row.equity / row.peak_equity))
     return MetricsView(
         equity=row.equity,
         net_profit=row.equity - row.capital,
         total_return=float(row.equity / row.capital) - 1,
         day_profit=row.equity - row.day_equity,
         realized_pnl=row.realized_pnl,
-        unrealized_pnl=unrealized,
+        unrealized_pnl=row.equity - row.capital - row.realized_pnl + row.fees,
         fees=row.fees,
-        exposure=found.points[-1].exposure if found.points else row.equity - row.cash,
-        max_drawdown=found.max_drawdown,
-        drawdown=max(0.0, 1 - float(row.equity / row.peak_equity)),
+        exposure=exposure_of(row.positions),
+        # The curve has a point a minute: what is deeper now may not be on it yet.
+        max_drawdown=max(found.max_drawdown, drawdown),
+        drawdown=drawdown,
         fills=row.fills,
         signals=found.signals,
         frames=row.frames,
