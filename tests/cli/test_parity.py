@@ -124,6 +124,12 @@ def test_backtests_are_listed_shown_and_cancelled(
     failed = {**RUN, "status": "FAILED", "error": {"code": "range_empty", "detail": "no rows"}}
     server.answers = [httpx.Response(200, json=failed)]
     assert "no rows (range_empty)" in CliRunner().invoke(app, ["backtests", "show", "r-1"]).output
+    done_well = {**RUN, "final_capital": 113925.2975, "total_return": 0.139252975}
+    server.answers = [httpx.Response(200, json=done_well)]
+    shown = CliRunner().invoke(app, ["backtests", "show", "r-1"]).output
+    assert "113,925.30" in shown
+    assert "13.93%" in shown
+    assert "win rate" not in shown
     server.answers = [httpx.Response(202, json=RUN)]
     done = CliRunner().invoke(app, ["backtests", "cancel", "r-1"])
     assert "to be cancelled" in done.output

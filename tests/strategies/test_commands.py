@@ -55,6 +55,8 @@ async def test_from_template_to_file_and_back(command: Command, tmp_path: Path) 
     versions = await command("versions", strategy, "--make", "--note", "seven steps")
     assert versions.exit_code == 0, versions.output
     assert "seven steps" in versions.output
+    repeated = await command("versions", strategy, "--make", "--note", "once more")
+    assert "The draft is version 1: no new one" in repeated.output
     shown = await command("show", strategy)
     assert "steps = 7  1 to 20" in shown.output
     assert "param(7, 1, 20" in shown.output

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alphintra.cli.errors import CommandFailed
-from alphintra.cli.output import show_fields, show_json, show_table
+from alphintra.cli.output import figure, show_fields, show_json, show_table
 
 if TYPE_CHECKING:
     from alphintra.engine.portfolio import AccountTerms, Costs
@@ -112,12 +112,12 @@ def _show(result: "BacktestResult") -> None:
     manifest, metrics = result.manifest, result.metrics
     chosen = ", ".join(f"{name}={value}" for name, value in manifest.parameters.items())
     print(f"{manifest.strategy} ({chosen or 'no parameters'}) on {', '.join(result.symbols)}\n")
-    show_fields({name: _figure(name, metrics.get(name)) for name in HEADLINES})
+    show_fields({name: figure(name, metrics.get(name)) for name in HEADLINES})
     months = {
         "buy and hold": metrics.get("benchmark_return"),
         "fees": float(result.fills["fee"].sum()),
     }
-    show_fields({name: _figure(name, value) for name, value in months.items()})
+    show_fields({name: figure(name, value) for name, value in months.items()})
     findings = examine(result)
     notes = [(str(finding.severity), finding.evidence) for finding in findings]
     notes += [("note", one.message) for one in other_warnings(result, findings)]
@@ -126,20 +126,6 @@ def _show(result: "BacktestResult") -> None:
         show_table(["", "what to know"], notes, empty="")
     for line in result.logs[-20:]:
         print(line)
-
-
-#: Figures that people read as a percentage.
-_SHARES = frozenset(
-    {"total_return", "cagr", "max_drawdown", "win_rate", "exposure", "buy and hold"}
-)
-
-
-def _figure(name: str, value: Any) -> str:
-    if not isinstance(value, float):
-        return "–" if value is None else str(value)
-    if name in _SHARES:
-        return f"{value:.2%}"
-    return f"{value:,.2f}"
 
 
 def _written(

@@ -8,6 +8,7 @@ from alphintra.cli.output import (
     JsonOption,
     LimitOption,
     UrlOption,
+    figure,
     show_fields,
     show_json,
     show_table,
@@ -80,7 +81,11 @@ def show(run_id: RunId, url: UrlOption = None, json: JsonOption = False) -> None
             "status": run["status"],
             "done": _done(run),
             "error": f"{error['detail']} ({error['code']})" if error else None,
-            **{name.replace("_", " "): run[name] for name in _FIGURES},
+            **{
+                name.replace("_", " "): figure(name, run[name])
+                for name in _FIGURES
+                if run[name] is not None
+            },
         }
     )
     for warning in run["warnings"]:

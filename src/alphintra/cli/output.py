@@ -47,6 +47,21 @@ def show_fields(fields: Mapping[str, object]) -> None:
             print(f"{name:<{width}}  {cell(value)}")
 
 
+#: Figures that people read as a percentage.
+_SHARES = frozenset(
+    {"total_return", "cagr", "max_drawdown", "win_rate", "exposure", "buy and hold"}
+)
+
+
+def figure(name: str, value: Any) -> str:
+    """Return a figure of a backtest as a person reads it."""
+    if not isinstance(value, float):
+        return "–" if value is None else str(value)
+    if name in _SHARES:
+        return f"{value:.2%}"
+    return f"{value:,.2f}"
+
+
 def cell(value: Any) -> str:
     """Return a value as a person reads it."""
     if value is None:

@@ -258,7 +258,9 @@ def versions(
             _print_difference(api.get(f"{path}/{diff}/diff"), as_json=json)
             return
         if make:
-            api.post(path, {"note": note}, repeat=True)
+            made = api.post(path, {"note": note}, repeat=True)
+            if made["note"] != note and not json:
+                print(f"The draft is version {made['number']}: no new one, and its note stays.")
         found = api.pages(path, limit=limit)
     if json:
         show_json(found)
