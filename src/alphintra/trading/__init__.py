@@ -2,7 +2,7 @@
 
 from alphintra.trading.errors import NoSuchOrder, OrderRefused
 from alphintra.trading.listening import run_signals
-from alphintra.trading.parity_loading import check_day
+from alphintra.trading.parity_loading import SETTLED, check_day
 from alphintra.trading.parity_report import ParityReport
 from alphintra.trading.routes import DIRECT_ROUTES, router, trading
 from alphintra.trading.running import run_desk
@@ -24,6 +24,7 @@ from alphintra.trading.views import (
 
 __all__ = [
     "DIRECT_ROUTES",
+    "SETTLED",
     "SIGNAL_OUTCOME",
     "Caller",
     "NoSuchOrder",

@@ -38,6 +38,18 @@ class Endless(Strategy):
         while self.seen > 20:
             pass
 """
+NEVER_READY = """
+from alphintra.sdk import Strategy
+
+
+class NeverReady(Strategy):
+    def setup(self):
+        while True:
+            pass
+
+    def on_bar(self, bar):
+        pass
+"""
 RESTS = """
 from alphintra.sdk import Strategy
 
@@ -204,6 +216,22 @@ async def test_a_strategy_that_never_answers_is_ended(stage: Stage) -> None:
     failed = await stage.show(deployment_id)
     assert failed["reason_code"] == "process_too_slow"
     assert "died 5 times in a row" in failed["reason"]
+
+
+async def test_a_stop_does_not_wait_for_a_strategy_that_never_begins(stage: Stage) -> None:
+    deployment_id = await stage.deploy(await stage.write(NEVER_READY, name="Never ready"))
+    await stage.until(deployment_id, lambda one: one["status"] == "WARMING")
+    await stage.tell(deployment_id, "stop")
+    ended = await stage.over(deployment_id)
+    assert (ended["status"], ended["reason_code"], ended["deaths"]) == ("STOPPED", "by_owner", 0)
+
+
+async def test_who_has_no_past_is_told_to_wait_for_a_feed(stage: Stage) -> None:
+    deployment_id = await stage.deploy(symbols=["IBM"])
+    await stage.running(deployment_id)
+    assert "waits for a feed" in await stage.log(deployment_id)
+    await stage.tell(deployment_id, "stop")
+    await stage.over(deployment_id)
 
 
 async def test_a_stop_takes_back_what_rests(stage: Stage) -> None:

@@ -20,6 +20,8 @@ from alphintra.strategies.live.frames import CandleRow
 GROUP_WAIT_S: Final = 1.5
 #: Candles of one symbol that are read at a time.
 PAGE: Final = 5_000
+#: Candles of the past that are told at once: a process that answers late is noticed by that.
+PAST_CANDLES: Final = 2_000
 #: What an outage of any length is caught up with at most; older candles are left out.
 MISSED_MAX: Final = 20_000
 
@@ -211,7 +213,7 @@ def histories(rows: Sequence[CandleRow]) -> list[frames.History]:
     """Return the frames that tell the past, cut where candles closed together."""
     parts: list[list[CandleRow]] = [[]]
     for place, row in enumerate(rows):
-        is_full = len(parts[-1]) >= frames.CANDLES_MAX - 1_000
+        is_full = len(parts[-1]) >= PAST_CANDLES
         if is_full and row.close_ns != rows[place - 1].close_ns:
             parts.append([])
         parts[-1].append(row)

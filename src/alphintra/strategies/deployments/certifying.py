@@ -11,6 +11,7 @@ from procrastinate import App, Blueprint, JobContext
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from alphintra import trading
 from alphintra.core.clock import now
 from alphintra.core.errors import Problem
 from alphintra.platform.jobs import create_jobs, enqueue, services_of
@@ -142,6 +143,9 @@ async def _make(services: Services, certificate_id: UUID) -> None:
         row = await session.get(DeploymentRow, certificate.deployment_id)
     if row is None:
         return
+    # All that was booked when it was asked for is looked at, and the venue's record comes after.
+    settled = certificate.created_at + trading.SETTLED - now(services.clock)
+    await asyncio.sleep(max(0.0, settled.total_seconds()))
     values: dict[str, Any]
     try:
         async with Sandbox(preload=PRELOAD, isolation=services.settings.sandbox) as sandbox:

@@ -11,9 +11,9 @@ from alphintra.strategies.live import frames
 
 ENTRY: Final = "alphintra.strategies.live.inside:serve"
 PRELOAD: Final = ("alphintra.strategies.live.inside:ready",)
-#: To load the strategy, and to live through one frame of the past.
+#: To load the strategy, and to live through one frame of the past: ten milliseconds a candle.
 BEGIN_S: Final = 30.0
-HISTORY_S: Final = 120.0
+HISTORY_S: Final = 20.0
 #: Frames of the past that are under way to the process at a time.
 AHEAD: Final = 32
 _MIB: Final = 1024**2

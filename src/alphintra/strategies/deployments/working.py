@@ -118,13 +118,30 @@ class Working:
             memory_mb=settings.deployment_memory_mb,
             frame_s=settings.deployment_frame_s,
         )
-        await self._warm(self._process)
+        if not await self._warm_unless_ended(self._process):
+            return
         while not self._is_over:
             await self._wait()
             await self._once(self._process)
         await self._process.stop()
 
     # Its past.
+
+    async def _warm_unless_ended(self, process: StrategyProcess) -> bool:
+        """Live through the past; false where somebody has ended the deployment meanwhile."""
+        warming = asyncio.create_task(self._warm(process))
+        try:
+            while not warming.done():
+                await asyncio.wait({warming}, timeout=LOOK_S)
+                if not warming.done():
+                    wish = (await self._journal.standing()).row.wish
+                    if wish in {Wish.STOP, Wish.LIQUIDATE}:
+                        return False
+            warming.result()
+            return True
+        finally:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
 
     async def _warm(self, process: StrategyProcess) -> None:
         row = self._life.row
@@ -170,6 +187,9 @@ class Working:
             self._life.absorb(history)
             self._hear_reply(reply, step, is_past=True)
         step.lines.append(Line("STATUS", f"warmed up with {len(rows)} candles"))
+        if row.warmup and not rows:
+            told = "nothing is known of the past; it waits for a feed to tell of its symbols"
+            step.lines.append(Line("WARNING", told))
         step.changes = {"parameters_applied": row.parameters_revision}
         await self._commit(step)
         return begun
