@@ -11,7 +11,7 @@ from tests.gateway.product import SYMBOL, Person, Product
 ORDER = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "quantity": "0.01", "price": "50"}
 #: With parameters, which no direct way takes.
 ORDINARY = {"ordinary": "yes"}
-OF_ONE_REQUEST = {"x-request-id", "content-length"}
+OF_ONE_REQUEST = {"x-request-id", "content-length", "date"}
 
 
 async def both(

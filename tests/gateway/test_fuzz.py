@@ -49,6 +49,8 @@ SLOW_S = 10.0
 
 @pytest.fixture(scope="module")
 async def administrator(product: Product) -> Person:
+    # Its sandbox opens while the first request waits, or before.
+    await product.app.state.strategies.room.open()
     return await product.person("fuzz", identity.Role.ADMIN)
 
 

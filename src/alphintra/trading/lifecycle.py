@@ -94,9 +94,12 @@ def fill(
     instrument = around.instruments[order.symbol]
     quantity = min(event.quantity, order.remaining)
     is_cut = False
+    sibling = account.open_orders.get(order.sibling_id) if order.sibling_id else None
     if order.reduce_only:
-        position = account.position_quantity(order.symbol)
-        reducible = max(ZERO, -position * order.side.sign)
+        # What other orders have reserved is promised to them; exits of one position share theirs.
+        own = order.held_quantity + (sibling.held_quantity if sibling else ZERO)
+        position = max(ZERO, -account.position_quantity(order.symbol) * order.side.sign)
+        reducible = min(position, own + account.reducible(order.symbol, order.side))
         if reducible == 0:
             cancel(account, order, unit, around, reason=NOTHING_TO_REDUCE)
             return
@@ -105,7 +108,6 @@ def fill(
     fee = event.fee
     if quantity != event.quantity:
         fee = money.divide(fee * quantity, event.quantity)
-    sibling = account.open_orders.get(order.sibling_id) if order.sibling_id else None
     if sibling is not None:
         _take_over_holds(order, sibling)
     settlement.settle(
