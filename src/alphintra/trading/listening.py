@@ -22,7 +22,7 @@ from alphintra.platform.services import Services
 from alphintra.trading import facade, signals, views
 from alphintra.trading.book import account_id_of
 from alphintra.trading.client import DeskClient
-from alphintra.trading.commands import CancelOrder, OpenAccount, PlaceOrder, Refused, Unknown
+from alphintra.trading.commands import AnyCommand, Done, OpenAccount, PlaceOrder, Refused, Unknown
 from alphintra.trading.curve import record_curve
 from alphintra.trading.errors import OrderOutcomeUnknown
 from alphintra.trading.signals import Outcome
@@ -54,9 +54,7 @@ class Listener:
         user = msgspec.json.decode(event.data, type=_UserEvent)
         if user.event_type != "USER_REGISTERED":
             return
-        answer = await self._desk.submit(OpenAccount(user_id=UserId(user.user_id), actor="event"))
-        if isinstance(answer, Unknown):
-            raise OrderOutcomeUnknown(answer.detail)
+        await self._ask(OpenAccount(user_id=UserId(user.user_id), actor="event"))
 
     async def on_place_trade(self, _: AsyncSession, event: ReceivedEvent) -> None:
         """Place the order that `POST /trade` promised."""
@@ -88,14 +86,14 @@ class Listener:
             return signals.decided(signal, Outcome.TOO_OLD, at)
         cancels = signals.cancels_of(signal, correlation_id)
         for one in cancels:
-            await self._cancel(one)
+            await self._ask(one)  # one that is not open any more has had its end
         if signal.action == "HOLD":
             outcome = Outcome.CANCELED if cancels else Outcome.NOTHING_TO_DO
             return signals.decided(signal, outcome, at)
         order = await self._sized(session, signal, correlation_id)
         if order is None:
             return signals.decided(signal, Outcome.NOTHING_TO_DO, at)
-        return signals.outcome_of(signal, await self._desk.submit(order), at)
+        return signals.outcome_of(signal, await self._ask(order), at)
 
     async def _sized(
         self, session: AsyncSession, signal: signals.SignalData, correlation_id: str
@@ -114,22 +112,25 @@ class Listener:
             lot_size=instrument.lot_size,
         )
 
-    async def _cancel(self, command: CancelOrder) -> None:
-        """Take an order back; one that is not open any more has had its end."""
-        answer = await self._desk.submit(command)
-        if isinstance(answer, Unknown):
-            raise OrderOutcomeUnknown(answer.detail)
-
     def _refused(
         self, signal: signals.SignalData, code: str, detail: str
     ) -> signals.SignalOutcomeData:
         at = now(self._services.clock)
         return signals.decided(signal, Outcome.REFUSED, at, code=code, detail=detail)
 
-    async def _place(self, order: PlaceOrder) -> None:
-        answer = await self._desk.submit(order)
+    async def _ask(self, command: AnyCommand) -> Done | Refused:
+        """Return what the desk says.
+
+        Raises:
+            OrderOutcomeUnknown: it did not answer; the event is delivered again.
+        """
+        answer = await self._desk.submit(command)
         if isinstance(answer, Unknown):
             raise OrderOutcomeUnknown(answer.detail)
+        return answer
+
+    async def _place(self, order: PlaceOrder) -> None:
+        answer = await self._ask(order)
         if isinstance(answer, Refused):
             log.info("request_refused", order_id=str(order.order_id), code=answer.code)
 

@@ -13,8 +13,7 @@ from alphintra.core import money
 from alphintra.core.ids import EventId, OrderId, SignalId, StrategyId, UserId, derived_id
 from alphintra.core.orders import OrderType, Side, TimeInForce
 from alphintra.platform.events import Event, ReceivedEvent, Topic
-from alphintra.trading.commands import Answer, CancelOrder, Done, PlaceOrder, Refused, Terms
-from alphintra.trading.errors import OrderOutcomeUnknown
+from alphintra.trading.commands import CancelOrder, Done, PlaceOrder, Refused, Terms
 
 STRATEGY_SIGNAL = "strategy_signal.v1"
 SIGNAL_OUTCOME = "signal_outcome.v1"
@@ -241,28 +240,20 @@ def _placing(
     )
 
 
-def outcome_of(signal: SignalData, answer: Answer, at: datetime) -> SignalOutcomeData:
-    """Return what became of a signal whose order the desk has answered.
-
-    Raises:
-        OrderOutcomeUnknown: the desk did not answer; the event is delivered again.
-    """
-    match answer:
-        case Done():
-            order_id = order_id_of(signal.user_id, signal.signal_id)
-            return decided(signal, Outcome.ORDERED, at, order_id=order_id)
-        case Refused(code=code, detail=detail, extra=extra):
-            rejected = extra.get("order_id")
-            return decided(
-                signal,
-                Outcome.REFUSED,
-                at,
-                order_id=None if rejected is None else msgspec.json.decode(rejected, type=UUID),
-                code=code,
-                detail=detail,
-            )
-        case _:
-            raise OrderOutcomeUnknown(answer.detail)
+def outcome_of(signal: SignalData, answer: Done | Refused, at: datetime) -> SignalOutcomeData:
+    """Return what became of a signal whose order the desk has answered."""
+    if isinstance(answer, Done):
+        order_id = order_id_of(signal.user_id, signal.signal_id)
+        return decided(signal, Outcome.ORDERED, at, order_id=order_id)
+    rejected = answer.extra.get("order_id")
+    return decided(
+        signal,
+        Outcome.REFUSED,
+        at,
+        order_id=None if rejected is None else msgspec.json.decode(rejected, type=UUID),
+        code=answer.code,
+        detail=answer.detail,
+    )
 
 
 def decided(
