@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import msgspec
@@ -409,11 +411,20 @@ async def test_subscriptions_of_one_connection_are_bounded(edge: Edge) -> None:
 # A client that stops reading: the kernel's buffers fill up first, so messages are large here.
 
 
+def narrow_socket(edge: Edge) -> socket.socket:
+    """Return a connection whose buffer the kernel does not widen; by itself it may take 32 MB."""
+    address = urlsplit(edge.stream_url)
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    narrow.connect((address.hostname, address.port))
+    return narrow
+
+
 async def test_slow_reader_of_orders_gets_a_resync_and_no_silent_gap(edge: Edge) -> None:
     user_id = uuid4()
     edge.desk.rows = {Channel.ORDERS: (0, [])}
     async with connected(
-        edge, headers=edge.bearer(user_id=user_id), max_queue=1, write_limit=1
+        edge, headers=edge.bearer(user_id=user_id), max_queue=1, sock=narrow_socket(edge)
     ) as socket:
         await subscribe(socket, channel="orders")
         last = 4 * WAITING_PER_SUBSCRIPTION_MAX
@@ -437,7 +448,9 @@ async def test_slow_reader_of_orders_gets_a_resync_and_no_silent_gap(edge: Edge)
 async def test_slow_reader_of_quotes_gets_the_latest_and_contiguous_sequences(edge: Edge) -> None:
     symbols = [f"S{number}" for number in range(100)]
     conflated_before = CONFLATED._value.get()
-    async with connected(edge, headers=edge.bearer(), max_queue=1) as socket:
+    async with connected(
+        edge, headers=edge.bearer(), max_queue=1, sock=narrow_socket(edge)
+    ) as socket:
         snapshot = await subscribe(socket, channel="quotes", symbols=symbols)
         rounds = 200
         for number in range(1, rounds + 1):
@@ -467,21 +480,23 @@ async def test_client_that_never_reads_is_disconnected(database_url: str, bus_ur
         edge.desk.rows = {Channel.ORDERS: (0, [])}
         healthy_id = uuid4()
         async with (
-            connected(edge, headers=edge.bearer(user_id=user_id), max_queue=1) as socket,
+            connected(
+                edge, headers=edge.bearer(user_id=user_id), max_queue=1, sock=narrow_socket(edge)
+            ) as unread,
             connected(edge, headers=edge.bearer(user_id=healthy_id)) as healthy,
         ):
-            await subscribe(socket, channel="orders")
+            await subscribe(unread, channel="orders")
             await subscribe(healthy, channel="orders")
             # More than the kernel keeps for a client that does not read.
             edge.desk.rows = {Channel.ORDERS: (2_999, [{"filler": "x" * 12_000_000}])}
             for number in range(1, 3_000):
                 await publish_orders(edge, user_id, number, filler="x" * 8_000)
             await publish_orders(edge, healthy_id, 1)
-            assert (await receive(healthy))["seq"] == 1
-            await eventually(lambda: _clients() == 1, timeout_s=8)
-            await receive_until_closed(socket)
+            assert (await receive(healthy, timeout_s=30))["seq"] == 1
+            await eventually(lambda: _clients() == 1, timeout_s=30)
+            await receive_until_closed(unread)
             # 1006: cut before it could be told.
-            assert (socket.close_code, socket.close_reason) in {(1013, "slow_reader"), (1006, "")}
+            assert (unread.close_code, unread.close_reason) in {(1013, "slow_reader"), (1006, "")}
 
 
 def _clients() -> float:

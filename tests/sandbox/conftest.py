@@ -33,6 +33,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     marker = f"marker-{secrets.token_hex(8)}"
     os.environ["SANDBOX_TEST_SECRET"] = marker
     (folder / "secret").write_text("#!/bin/sh\nexit 42\n")
+    cache = Path(numba.core.caching.__file__).parent / "__pycache__"
+    cache.mkdir(exist_ok=True)  # it is missing where Python writes no bytecode
     short = tempfile.mkdtemp(prefix="sbx-")  # a path of a socket is 108 bytes at most
     with ExitStack() as stack:
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -60,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             unix_path=f"{short}/s",
             abstract=marker,
             source=str(Path(alphintra.__file__)),
-            cache=str(Path(numba.core.caching.__file__).parent / "__pycache__"),
+            cache=str(cache),
         )
 
 
