@@ -56,7 +56,7 @@ class Ending:
         """End the deployment.
 
         Raises:
-            Superseded: it belongs to another process.
+            Superseded: it belongs to another process, or has to be liquidated after all.
             Unavailable: the database is away; begin again.
         """
         length_ns = market.FIXED_NS[row.timeframe]
@@ -218,7 +218,8 @@ class Ending:
             "next_try_at": None,
             **life.figures(),
         }
-        await self._write(life, step)
+        # Told to liquidate at the last moment, it is not over: it is taken up once more.
+        await self.journal.write(step, life.number, if_wished=Wish(life.row.wish))
 
     async def _write(self, life: Life, step: Step) -> None:
         life.row = await self.journal.write(step, life.number - len(step.frames))

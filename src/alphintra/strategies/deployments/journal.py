@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,11 +27,18 @@ from alphintra.strategies.deployments.models import (
     PointRow,
     SignalRow,
 )
-from alphintra.strategies.deployments.signals import PLATFORM, STRATEGY, NewSignal, signal_data
+from alphintra.strategies.deployments.signals import (
+    PLACE,
+    PLATFORM,
+    STRATEGY,
+    NewSignal,
+    signal_data,
+)
 from alphintra.strategies.deployments.status import (
     FRUITLESS,
     SignalStatus,
     Status,
+    Wish,
     may_follow,
 )
 
@@ -163,6 +170,21 @@ class Journal:
             )
         return count or 0
 
+    async def orders_since(self, at: datetime) -> Sequence[datetime]:
+        """Return when the strategy decided on orders since a moment, the oldest first."""
+        async with self.services.database.reading() as session:
+            moments = await session.scalars(
+                select(SignalRow.created_at)
+                .where(
+                    SignalRow.deployment_id == self.lease.deployment_id,
+                    SignalRow.created_at > at,
+                    SignalRow.kind == PLACE,
+                    SignalRow.origin == STRATEGY,
+                )
+                .order_by(SignalRow.created_at)
+            )
+            return moments.all()
+
     async def names(self, frames: range) -> dict[int, set[str]]:
         """Return what the strategy decided at some frames: kinds and names, by frame."""
         found: dict[int, set[str]] = {}
@@ -179,29 +201,41 @@ class Journal:
                 found.setdefault(frame, set()).add(f"{kind} {name}")
         return found
 
-    async def write(self, step: Step, first: int) -> DeploymentRow:
+    async def write(
+        self, step: Step, first: int, *, if_wished: Wish | None = None
+    ) -> DeploymentRow:
         """Write a step whose frames are numbered from `first` on; return the deployment's row.
 
+        Args:
+            if_wished: nothing is written where something else is wanted of it by now.
+
         Raises:
-            Superseded: another process owns the deployment.
+            Superseded: another process owns the deployment, or something else is wanted.
             Unavailable: the database is away; whether it was written is not known.
         """
         at = now(self.services.clock)
         allowed = list(Status)
         if (status := step.changes.get("status")) is not None:
             allowed = [one for one in Status if may_follow(one, status)]
+        changes = dict(step.changes)
+        if changes.get("wish") == Wish.STOP:
+            # Its owner may have asked meanwhile for more: that its positions be closed.
+            is_more = DeploymentRow.wish == Wish.LIQUIDATE
+            changes["wish"] = case((is_more, Wish.LIQUIDATE), else_=Wish.STOP)
+        change = update(DeploymentRow).where(
+            DeploymentRow.id == self.lease.deployment_id,
+            DeploymentRow.owner == self.lease.owner,
+            DeploymentRow.epoch == self.lease.epoch,
+            DeploymentRow.frames == first,
+            DeploymentRow.status.in_(allowed),
+        )
+        if if_wished is not None:
+            change = change.where(DeploymentRow.wish == if_wished)
         async with self.services.database.transaction() as session:
             row: DeploymentRow | None = await session.scalar(
-                update(DeploymentRow)
-                .where(
-                    DeploymentRow.id == self.lease.deployment_id,
-                    DeploymentRow.owner == self.lease.owner,
-                    DeploymentRow.epoch == self.lease.epoch,
-                    DeploymentRow.frames == first,
-                    DeploymentRow.status.in_(allowed),
+                change.values(frames=first + len(step.frames), updated_at=at, **changes).returning(
+                    DeploymentRow
                 )
-                .values(frames=first + len(step.frames), updated_at=at, **step.changes)
-                .returning(DeploymentRow)
             )
             if row is None:
                 raise Superseded(f"{self.lease.deployment_id} belongs to another process")

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from alphintra.core.clock import now
 from alphintra.platform.database import Database, DatabaseUnavailable
 from alphintra.platform.services import Services
+from alphintra.strategies.deployments.commands import wake
 from alphintra.strategies.deployments.journal import Lease
 from alphintra.strategies.deployments.models import HostRow
 
@@ -55,13 +56,21 @@ RETURNING id, epoch
 _SHARES: Final = text("""
 SELECT
     (SELECT count(*) FROM strategies.deployments WHERE status NOT IN ('STOPPED', 'FAILED')),
-    (SELECT count(*) FROM strategies.deployment_hosts
-     WHERE seen_at > clock_timestamp() - make_interval(secs => :seconds))
+    -- One that has just died was seen a moment ago, and one that hangs still has its lock.
+    least(
+        (SELECT count(*) FROM strategies.deployment_hosts
+         WHERE seen_at > clock_timestamp() - make_interval(secs => :seconds)),
+        (SELECT count(*) FROM pg_locks AS held
+         WHERE held.locktype = 'advisory' AND held.classid::bigint = :lock_class
+           AND held.objsubid = 2 AND held.granted
+           AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+    )
 """)
 _GIVE_BACK: Final = text("""
 UPDATE strategies.deployments
 SET owner = NULL, owner_lock = NULL, lease_expires_at = NULL
 WHERE owner = :owner AND (CAST(:id AS uuid) IS NULL OR id = :id)
+RETURNING id
 """)
 
 
@@ -109,7 +118,8 @@ class Leases:
     async def share(self) -> int:
         """Return how many deployments this process should run at most: its share, rounded up."""
         async with self._database.reading() as session:
-            row = (await session.execute(_SHARES, {"seconds": SEEN_S})).one()
+            given = {"seconds": SEEN_S, "lock_class": LOCK_CLASS}
+            row = (await session.execute(_SHARES, given)).one()
         deployments, hosts = row
         return -(-int(deployments) // max(1, int(hosts)))
 
@@ -132,24 +142,33 @@ class Leases:
             )
             return [Lease(row.id, self.owner, row.epoch) for row in rows]
 
-    async def give_back(self, deployment_id: UUID | None = None) -> None:
+    async def give_back(
+        self, deployment_id: UUID | None = None, *, tells_others: bool = False
+    ) -> None:
         """Let others run one deployment, or all that this process has.
+
+        Args:
+            tells_others: they take it at once, not when they look the next time.
 
         Raises:
             DatabaseUnavailable: the database is away; the leases expire by themselves.
         """
         async with self._database.transaction() as session:
-            await session.execute(_GIVE_BACK, {"owner": self.owner, "id": deployment_id})
+            given = {"owner": self.owner, "id": deployment_id}
+            for row in await session.execute(_GIVE_BACK, given):
+                if tells_others:
+                    await wake(session, row.id)
 
     async def close(self) -> None:
         """Give everything back, and be gone."""
         try:
-            await self.give_back()
             async with self._database.transaction() as session:
                 old = now(self.services.clock) - timedelta(days=1)
                 await session.execute(
                     delete(HostRow).where((HostRow.id == self.owner) | (HostRow.seen_at < old))
                 )
+            # Whoever hears of it has its share of them by then.
+            await self.give_back(tells_others=True)
         finally:
             if self._connection is not None:
                 await self._connection.close()

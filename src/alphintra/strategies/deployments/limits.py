@@ -110,6 +110,11 @@ class Judge:
     commitments: dict[str, Commitment] = field(default_factory=dict)
     _sent: deque[float] = field(default_factory=deque)
 
+    def remember(self, ages_s: Iterable[float]) -> None:
+        """Take note of the orders of a process that has died, the oldest first: they count too."""
+        now_s = self.monotonic()
+        self._sent.extend(now_s - age_s for age_s in ages_s)
+
     def verdict(self, wanted: Wanted, at: datetime) -> Withheld | None:
         """Return why an order does not go out, or `None` when it does."""
         if not self._is_within_rate():

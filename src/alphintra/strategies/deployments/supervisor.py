@@ -122,15 +122,20 @@ class Supervisor:
                     self.services, market, lease, self._feed, sandbox, patience=self.patience
                 )
                 task = asyncio.create_task(runner.run(), name=f"deployment {lease.deployment_id}")
-                task.add_done_callback(lambda _: self._woken.set())
+                task.add_done_callback(self._wake_unless_failed)
                 self._running[lease.deployment_id] = (lease, task)
 
     async def _hand_over(self, leases: Leases, deployment_id: UUID) -> None:
         _, task = self._running.pop(deployment_id)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await leases.give_back(deployment_id)
+        await leases.give_back(deployment_id, tells_others=True)
         log.info("deployment_handed_over", deployment=str(deployment_id))
+
+    def _wake_unless_failed(self, task: asyncio.Task[None]) -> None:
+        """See at once what to do next; a fault of ours is not tried again without a pause."""
+        if task.cancelled() or task.exception() is None:
+            self._woken.set()
 
     async def _end_all(self) -> None:
         tasks = [task for _, task in self._running.values()]

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +29,7 @@ from alphintra.strategies.deployments.candles import Group, histories, missed, w
 from alphintra.strategies.deployments.feed import Feed, Inbox
 from alphintra.strategies.deployments.journal import Journal, Line, NewFrame, Step
 from alphintra.strategies.deployments.life import Life, name_prefix
-from alphintra.strategies.deployments.limits import ORDER_RATE, Withheld
+from alphintra.strategies.deployments.limits import MINUTE_S, ORDER_RATE, Withheld
 from alphintra.strategies.deployments.models import DeploymentRow, FrameRow
 from alphintra.strategies.deployments.news import read_news
 from alphintra.strategies.deployments.process import StrategyProcess
@@ -155,6 +156,9 @@ class Working:
         life = self._life
         life.row = standing.row
         life.know(standing.signals)
+        at = now(self._services.clock)
+        sent = await self._journal.orders_since(at - timedelta(seconds=MINUTE_S))
+        life.judge.remember((at - one).total_seconds() for one in sent)
         is_paused = life.row.wish == Wish.PAUSE
         life.judge.is_paused = is_paused
         step = Step(changes={"status": Status.PAUSED if is_paused else Status.RUNNING})
