@@ -37,6 +37,7 @@ from alphintra.research.result import BacktestResult, DatasetReference, Manifest
 from alphintra.sdk import Strategy, Vectorised, parameters_of
 from alphintra.sdk.feed import Feed
 from alphintra.sdk.parameters import Value, resolved
+from alphintra.sdk.randomness import seeded
 from alphintra.sdk.running import Session
 from alphintra.strategies.blocks import CompiledGraph
 
@@ -119,7 +120,7 @@ def backtest(
         calendar: whose sessions day orders end with, and whose auctions OPG and CLS orders wait
             for: an exchange's code ("XNYS"), "ALWAYS", or the sessions themselves, shape (n, 2)
             in nanoseconds; one for all symbols, or one by symbol. The demo data has its own.
-        seed: of the strategy's random numbers.
+        seed: of the strategy's random numbers, and of Python's and NumPy's own meanwhile.
         progress: called now and then with the share that is done.
         cancelled: asked now and then; true ends the run.
         time_limit_s: wall time after which the run is ended.
@@ -131,7 +132,8 @@ def backtest(
         RunCancelled, RangeEmpty, GapTooLong, BadSeries, BadPortfolioTerms, UnknownCalendar: as they
             say.
     """
-    loaded = load_strategy(strategy)
+    with seeded(seed):  # the text of a file may draw random numbers too
+        loaded = load_strategy(strategy)
     chosen = _parameters(loaded, parameters or {})
     market = prepare(
         load_data(data, start=start, end=end, symbols=symbols),
@@ -273,7 +275,8 @@ def run(
     watch = watch or Watch()
     if isinstance(strategy, Vectorised):
         simulation = Simulation(market.tape, market.terms, market.account)
-        weights = strategy.weights(market.bars, parameters)
+        with seeded(seed):
+            weights = strategy.weights(market.bars, parameters)
         simulation.run_targets(targets_of(market, weights))
         simulation.finish(prices=last_prices(market))
         if watch.progress is not None:
@@ -309,12 +312,13 @@ def play(
     owner = strategy if isinstance(strategy, type) else type(strategy)
     simulation = Simulation(market.tape, market.terms, market.account)
     feed = feed_of(market)
-    session = Session(
-        owner(**parameters), feed, simulation, market.terms,
-        seed=seed, progress=watch.progress, cancelled=watch.cancelled,
-        time_limit_s=watch.time_limit_s,
-    )  # fmt: skip
-    session.run()
+    with seeded(seed):
+        session = Session(
+            owner(**parameters), feed, simulation, market.terms,
+            seed=seed, progress=watch.progress, cancelled=watch.cancelled,
+            time_limit_s=watch.time_limit_s,
+        )  # fmt: skip
+        session.run()
     return simulation, session
 
 

@@ -20,6 +20,7 @@ from alphintra.research.loading import AnyStrategy, Data, When, load_data, load_
 from alphintra.research.result import iso
 from alphintra.sdk import Strategy, StrategyFailed, Vectorised, parameters_of
 from alphintra.sdk.parameters import Value, resolved
+from alphintra.sdk.randomness import seeded
 from alphintra.sdk.source import load_source
 from alphintra.strategies.blocks import CompiledGraph
 
@@ -138,7 +139,8 @@ def trace_of(
 ) -> Trace:
     """Run a strategy and note what it did and what its lines were."""
     if isinstance(strategy, Vectorised):
-        targets = targets_of(market, strategy.weights(market.bars, parameters))
+        with seeded(seed):
+            targets = targets_of(market, strategy.weights(market.bars, parameters))
         tape = market.tape
         lines = {}
         for number, symbol in enumerate(market.symbols):

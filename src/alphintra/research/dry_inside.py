@@ -11,6 +11,7 @@ from alphintra.engine.series import Bars
 from alphintra.platform.sandbox import Channel
 from alphintra.research.backtest import backtest
 from alphintra.research.result import BacktestResult
+from alphintra.sdk.randomness import seed_globals
 from alphintra.sdk.source import load_source
 
 TRADES_MAX: Final = 100
@@ -58,7 +59,9 @@ def serve(channel: Channel) -> None:
     body = channel.receive()
     if body is None:
         return
-    channel.send(msgspec.json.encode(report(msgspec.msgpack.decode(body, type=DryJob))))
+    job = msgspec.msgpack.decode(body, type=DryJob)
+    seed_globals(job.seed)
+    channel.send(msgspec.json.encode(report(job)))
 
 
 def report(job: DryJob) -> dict[str, Any]:

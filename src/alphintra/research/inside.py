@@ -11,6 +11,7 @@ from alphintra.platform.sandbox import Channel
 from alphintra.research.computing import compute
 from alphintra.research.errors import BeyondLimits
 from alphintra.research.jobfile import Done, Job, Outcome, Progress
+from alphintra.sdk.randomness import seed_globals
 
 _jobs: Final = msgspec.json.Decoder(Job)
 
@@ -28,6 +29,7 @@ def serve(channel: Channel) -> None:
     if order is None:
         return
     job = _jobs.decode(order)
+    seed_globals(job.seed)
     paths = dict.fromkeys(source.path for source in job.sources)
     files = dict(zip(paths, channel.readable, strict=True))
     target = _Lent(channel.shared[0])

@@ -60,3 +60,45 @@ async def test_a_strategy_with_numpy_and_indicators_of_ours_runs_there() -> None
         assert answer.logs
         assert float(answer.logs[0].message) > 0
         child.kill()
+
+
+GAMBLER = """
+import random
+
+import numpy as np
+
+from alphintra.sdk import Bar, Strategy
+
+LUCK = np.random.normal()
+
+
+class Gambler(Strategy):
+    def setup(self) -> None:
+        self.mood = random.random()
+
+    def on_bar(self, bar: Bar) -> None:
+        if np.random.uniform() < 0.5:
+            self.buy(random.randint(1, 9), tag=f"{LUCK} {self.mood}")
+"""
+
+
+async def test_what_is_drawn_by_chance_is_drawn_again_in_the_next_life() -> None:
+    past, *rest = groups(40, 5)
+    told: list[frames.FromParent] = [
+        history({row.symbol: [row] for row in past}),
+        *(frames.Bars(close_ns=one[0].close_ns, bars=tuple(one), fresh=True) for one in rest),
+    ]
+    lives = []
+    async with Sandbox(preload=PRELOAD) as box:
+        for seed in (7, 7, 2**63 - 1):
+            child = await box.start(ENTRY, limits=LIMITS)
+            answers = [
+                await child.call(frames.encode(frame), timeout_s=LONG_S)
+                for frame in (begin(GAMBLER, ["A", "B"], seed=seed), *told)
+            ]
+            child.kill()
+            lives.append(answers)
+    decisions = [frames.from_child(one) for one in lives[0]]
+    assert sum(len(one.intents) for one in decisions if isinstance(one, frames.Decided)) > 10
+    assert lives[0] == lives[1]
+    assert lives[0] != lives[2]

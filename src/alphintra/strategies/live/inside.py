@@ -26,6 +26,7 @@ from alphintra.sdk.live.host import LiveHost
 from alphintra.sdk.live.orders import Grid, Known, Names
 from alphintra.sdk.live.run import MISSED, LiveRun
 from alphintra.sdk.parameters import parameters_of
+from alphintra.sdk.randomness import seed_globals
 from alphintra.sdk.source import SOURCE_FILE, load_source
 from alphintra.sdk.strategy import Strategy
 from alphintra.strategies.live import frames
@@ -148,6 +149,8 @@ class Live:
         Raises:
             StrategyRefused, StrategyNotFound, ParameterRefused, StrategyFailed: as they say.
         """
+        # What is drawn from the process's own random numbers is drawn again in a life after this.
+        seed_globals(begin.seed)
         found = load_source(begin.source)
         if not isinstance(found, type):
             raise StrategyRefused(
