@@ -284,10 +284,11 @@ def run(
         return Outcome(simulation=simulation)
     if isinstance(strategy, CompiledGraph):
         simulation = Simulation(market.tape, market.terms, market.account)
-        too_small = strategy.run(simulation, feed_of(market), parameters, cancelled=watch.cancelled)
+        too_small = strategy.run(
+            simulation, feed_of(market), parameters,
+            progress=watch.progress, cancelled=watch.cancelled, time_limit_s=watch.time_limit_s,
+        )  # fmt: skip
         simulation.finish(prices=last_prices(market))
-        if watch.progress is not None:
-            watch.progress(1.0)
         return Outcome(simulation=simulation, tags=strategy.tags, too_small=too_small)
     simulation, session = play(strategy, market, parameters, seed=seed, watch=watch)
     simulation.finish(prices=last_prices(market))

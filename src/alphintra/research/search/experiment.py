@@ -20,6 +20,7 @@ from alphintra.research.search.sweeping import AT_ONCE, FIGURES, Sweeper
 from alphintra.research.search.trials import Measurement
 from alphintra.sdk import Strategy, Vectorised
 from alphintra.sdk.errors import RunCancelled
+from alphintra.strategies.blocks import CompiledGraph
 
 #: Nanoseconds that no data reaches.
 BEGINNING: Final = -(2**63)
@@ -214,6 +215,8 @@ def waiting_until(strategy: AnyStrategy, start_ns: int) -> AnyStrategy:
     start_ns -= 1  # a bar of a day ends just before the day that begins
     if isinstance(strategy, Vectorised):
         return replace(strategy, function=_waiting_function(strategy, start_ns))
+    if isinstance(strategy, CompiledGraph):
+        return replace(strategy, waits_until_ns=start_ns)
     owner = strategy if isinstance(strategy, type) else type(strategy)
     hooks = {
         name: _waiting_hook(getattr(owner, name), start_ns)

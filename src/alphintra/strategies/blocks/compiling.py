@@ -20,6 +20,7 @@ from alphintra.sdk.feed import Feed
 from alphintra.sdk.lines import Timeline
 from alphintra.sdk.parameters import Parameter, resolved
 from alphintra.sdk.parameters import Value as Chosen
+from alphintra.sdk.watchdog import time_limit
 from alphintra.strategies.blocks import clock
 from alphintra.strategies.blocks.forms import BlockType, PortType
 from alphintra.strategies.blocks.graph import Block, Graph, Reference, Value
@@ -27,6 +28,7 @@ from alphintra.strategies.blocks.normal import declared_lines, wiring
 from alphintra.strategies.blocks.palette import kinds
 from alphintra.strategies.blocks.program import (
     ACTION_WIDTH,
+    DECIDED,
     STATE_WIDTH,
     TOO_LARGE,
     TOO_SMALL,
@@ -41,8 +43,9 @@ from alphintra.strategies.blocks.writing import class_name, written
 if TYPE_CHECKING:  # it brings the compiler along
     from alphintra.engine.portfolio import Simulation
 
-#: Rows between two looks at whether the run was cancelled.
-_STRETCH: Final = 2_000_000
+#: Operations between two looks at whether the run is still wanted: some hundredths of a second.
+_OPERATIONS: Final = 4_000_000
+_ROWS_LEAST: Final = 4_096
 _COMPARISONS: Final = {
     ">": Op.ABOVE, ">=": Op.AT_LEAST, "<": Op.BELOW, "<=": Op.AT_MOST, "==": Op.EQUAL,
     "!=": Op.DIFFERENT, "+": Op.ADD, "-": Op.SUBTRACT, "*": Op.MULTIPLY, "/": Op.DIVIDE,
@@ -63,7 +66,7 @@ _ENTRY_SIDES: Final = {"long": 1, "short": -1, "any": 0}
 class Program:
     """What the kernel takes for one set of parameters; see `kernel.follow`."""
 
-    columns: Floats
+    columns: tuple[Floats, ...]  #: over all rows
     ops: NDArray[np.int64]
     actions: NDArray[np.int64]
     registers: Floats
@@ -77,6 +80,8 @@ class CompiledGraph:
     graph: Graph
     parameters: Mapping[str, Parameter]
     tags: tuple[str, ...]  #: by their numbers in the simulation
+    #: Nothing is decided before; indicators warm up meanwhile.
+    waits_until_ns: int | None = None
 
     @property
     def name(self) -> str:
@@ -94,14 +99,18 @@ class CompiledGraph:
         feed: Feed,
         parameters: Mapping[str, object] | None = None,
         *,
+        progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        time_limit_s: float | None = None,
     ) -> int:
         """Trade what is on the simulation's tape, to its end; positions stay open.
 
         Args:
             feed: the columns behind the same tape.
             parameters: in place of the defaults.
+            progress: called now and then with the share of rows that is done.
             cancelled: asked now and then; true ends the run.
+            time_limit_s: wall time after which the run is ended.
 
         Returns:
             How many orders were for less than one lot.
@@ -110,29 +119,53 @@ class CompiledGraph:
             ParameterRefused: a parameter is unknown or has no such value.
             StrategyRefused: a symbol or timeframe that the run has not.
             StrategyFailed: an order is larger than the simulator's numbers.
-            RunCancelled: as it says.
+            RunCancelled, StrategyOutOfTime: as they say.
         """
-        from alphintra.strategies.blocks.kernel import follow  # brings the compiler along
-
         chosen = resolved(self.parameters, parameters or {}, strategy=self.name)
-        program = _Builder(self.graph, self.tags, chosen, feed).program()
+        with time_limit(time_limit_s):
+            program = _Builder(self.graph, self.tags, chosen, feed).program()
+            first = 0
+            if self.waits_until_ns is not None:
+                first = int(np.searchsorted(feed.close_ns, self.waits_until_ns))
+            return self._follow(program, simulation, first, progress, cancelled)
+
+    def _follow(
+        self,
+        program: Program,
+        simulation: "Simulation",
+        first: int,
+        progress: Callable[[float], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> int:
+        """Run a program stretch by stretch; see `run`."""
+        from alphintra.strategies.blocks.kernel import follow  # brings the compiler along
+        from alphintra.strategies.blocks.simulator import calls_of
+
         steps = np.array([(one.tick_size, one.lot_size) for one in simulation.terms])
         held = np.zeros((len(simulation.terms), 2))
         state = np.zeros(STATE_WIDTH, np.int64)
-        rows, done = len(feed), 0
+        rows = len(simulation.tape)
+        stretch = max(_ROWS_LEAST, _OPERATIONS // len(program.ops))
+        state[DECIDED] = done = first
         while done < rows:
             if cancelled is not None and cancelled():
                 raise RunCancelled(f"the run was cancelled after {done / rows:.0%}")
-            answer = follow(
-                simulation._address, min(done + _STRETCH, rows), program.columns, program.ops,
-                program.actions, program.registers, program.memory, held, steps, state,
-            )  # fmt: skip
-            if answer == TOO_LARGE:
-                raise StrategyFailed(f"{self.name}: an order is too large", row=int(state[0]))
-            if answer < 0:
+            until = min(done + stretch, rows)
+            columns = np.array([column[done:until] for column in program.columns])
+            while True:
+                answer = follow(
+                    calls_of(simulation), done, until, columns, program.ops, program.actions,
+                    program.registers, program.memory, held, steps, state,
+                )  # fmt: skip
+                if answer >= 0:
+                    break
+                if answer == TOO_LARGE:
+                    row = int(state[DECIDED])
+                    raise StrategyFailed(f"{self.name}: an order is too large", row=row)
                 simulation._grow(answer)
-            else:
-                done = answer
+            done = until
+            if progress is not None:
+                progress(done / rows)
         simulation.cursor = rows
         return int(state[TOO_SMALL])
 
@@ -200,12 +233,8 @@ class _Builder:
         for block in self._graph.blocks:
             self._block(block)
         symbols = len(self._feed.symbols)
-        rows = len(self._feed)
-        columns = np.empty((len(self._columns), rows))
-        for place, column in enumerate(self._columns):
-            columns[place] = column
         return Program(
-            columns=columns,
+            columns=tuple(self._columns),
             ops=np.array(self._ops, np.int64).reshape(-1, 6),
             actions=np.array(self._actions, np.int64).reshape(-1, ACTION_WIDTH),
             registers=np.array(self._registers),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from alphintra.engine import SOURCE_DIGEST
 from alphintra.engine.compile import part
 from alphintra.engine.layout import MAGNITUDE_LIMIT, NEVER_NS, NO_PRICE, Kind, Lifetime, Side
-from alphintra.engine.portfolio import requests, run
+from alphintra.engine.portfolio import requests
 from alphintra.engine.portfolio.handle import desk_at
 from alphintra.engine.portfolio.money import cash_of, standing
 from alphintra.engine.portfolio.records import NO_ORDER, NO_ROW, Desk, Status, What
@@ -58,6 +58,7 @@ from alphintra.strategies.blocks.program import (
     Op,
     Size,
 )
+from alphintra.strategies.blocks.simulator import Calls
 
 _EQUAL: Final = 1e-9
 _NEAR: Final = 1e-9
@@ -65,9 +66,12 @@ _NEAR: Final = 1e-9
 ORDERS_PER_ACTION: Final = 4
 
 
-#: The kernel takes in code of the simulator and the numbers of `program`.
+#: The kernel takes in code of the simulator, the numbers of `program`, the order of the calls.
 _DIGEST: Final = hashlib.sha256(
-    SOURCE_DIGEST.encode() + (Path(__file__).parent / "program.py").read_bytes()
+    SOURCE_DIGEST.encode()
+    + b"".join(
+        Path(__file__).with_name(f"{one}.py").read_bytes() for one in ("program", "simulator")
+    )
 ).hexdigest()
 
 
@@ -214,17 +218,17 @@ def _stood(
 
 @part
 def _calculate(
-    desk: Desk, row: int, columns: NDArray[np.float64], ops: NDArray[np.int64],
+    desk: Desk, row: int, place: int, columns: NDArray[np.float64], ops: NDArray[np.int64],
     registers: NDArray[np.float64], memory: NDArray[np.float64], held: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """Do all operations of a row."""
+    """Do all operations of a row, which has its place in the columns."""
     number = desk.cells[2, row]
     cells = memory[number]
     for index in range(len(ops)):
         op = ops[index, OP]
         out = ops[index, OUT]
         if op == Op.COLUMN:
-            registers[out] = columns[ops[index, N], row]
+            registers[out] = columns[ops[index, N], place]
             continue
         a, b = registers[ops[index, A]], registers[ops[index, B]]
         if op <= Op.NOT:
@@ -236,7 +240,7 @@ def _calculate(
 
 
 @part
-def _cancel_open(desk: Desk, number: int) -> None:
+def _cancel_open(calls: Calls, desk: Desk, number: int) -> None:
     """Ask for the cancellation of all open orders of a symbol, oldest first."""
     left = desk.symbols[number]["live"]
     order = desk.head[0]["orders"]
@@ -247,19 +251,19 @@ def _cancel_open(desk: Desk, number: int) -> None:
     for later in range(order, desk.head[0]["orders"]):
         ticket = desk.tickets[later]
         if ticket["symbol"] == number and ticket["status"] < Status.FILLED:
-            requests.cancel(desk, later)
+            calls.cancel(calls.address, later)
 
 
 @part
 def _send(
-    desk: Desk, number: int, side: int, kind: int, lots: int, weight: float, limit_ticks: int,
+    calls: Calls, number: int, side: int, kind: int, lots: int, weight: float, limit_ticks: int,
     stop_ticks: int, trail_ticks: int, trail_bps: int, reduces: int, parent: int, sibling: int,
     tag: int,
 ) -> int:  # fmt: skip
     """Send an order that stays until it fills or is taken back; there is room for it."""
-    return requests.submit(
-        desk, number, side, kind, lots, weight, limit_ticks, stop_ticks, trail_ticks, trail_bps,
-        Lifetime.REST, 0, reduces, NEVER_NS, NO_ROW, parent, sibling, tag,
+    return calls.submit(
+        calls.address, number, side, kind, lots, weight, limit_ticks, stop_ticks, trail_ticks,
+        trail_bps, Lifetime.REST, 0, reduces, NEVER_NS, NO_ROW, parent, sibling, tag,
     )  # fmt: skip
 
 
@@ -292,7 +296,7 @@ def _quantity(
 
 @part
 def _protect(
-    desk: Desk, number: int, entry: int, is_buy: int, stop: float, target: float, trail: float,
+    calls: Calls, number: int, entry: int, is_buy: int, stop: float, target: float, trail: float,
     trail_bps: int, tag: int, steps: NDArray[np.float64],
 ) -> bool:  # fmt: skip
     """Send the exits of an entry; NaN and 0: without that one. False: a price is too large."""
@@ -304,7 +308,7 @@ def _protect(
         if not abs(ticks) < MAGNITUDE_LIMIT:
             return False
         first = _send(
-            desk, number, side, Kind.STOP, 0, nan, NO_PRICE, int(ticks), 0, 0, 1, entry, NO_ORDER,
+            calls, number, side, Kind.STOP, 0, nan, NO_PRICE, int(ticks), 0, 0, 1, entry, NO_ORDER,
             tag,
         )  # fmt: skip
     if not isnan(target):
@@ -312,7 +316,7 @@ def _protect(
         if not abs(ticks) < MAGNITUDE_LIMIT:
             return False
         order = _send(
-            desk, number, side, Kind.LIMIT, 0, nan, int(ticks), NO_PRICE, 0, 0, 1, entry, first,
+            calls, number, side, Kind.LIMIT, 0, nan, int(ticks), NO_PRICE, 0, 0, 1, entry, first,
             tag,
         )  # fmt: skip
         first = order if first == NO_ORDER else first
@@ -324,7 +328,7 @@ def _protect(
                 return False
             trail_ticks = int(ticks)
         _send(
-            desk, number, side, Kind.TRAILING_STOP, 0, nan, NO_PRICE, NO_PRICE, trail_ticks,
+            calls, number, side, Kind.TRAILING_STOP, 0, nan, NO_PRICE, NO_PRICE, trail_ticks,
             trail_bps, 1, entry, first, tag,
         )  # fmt: skip
     return True
@@ -332,8 +336,9 @@ def _protect(
 
 @part
 def _enter(
-    desk: Desk, number: int, action: NDArray[np.int64], registers: NDArray[np.float64],
-    held: NDArray[np.float64], steps: NDArray[np.float64], state: NDArray[np.int64],
+    calls: Calls, desk: Desk, number: int, action: NDArray[np.int64],
+    registers: NDArray[np.float64], held: NDArray[np.float64], steps: NDArray[np.float64],
+    state: NDArray[np.int64],
 ) -> bool:  # fmt: skip
     """See `sdk.blocks.enter`. False: an order is too large."""
     sign = float(action[SIDE])
@@ -372,18 +377,18 @@ def _enter(
         weight = registers[action[AMOUNT]] / 100.0 / action[SHARES]
         if not _is_positive(weight):
             return True
-        _cancel_open(desk, number)
+        _cancel_open(calls, desk, number)
         entry = _send(
-            desk, number, side, Kind.MARKET, 0, sign * weight, NO_PRICE, NO_PRICE, 0, 0, 0,
+            calls, number, side, Kind.MARKET, 0, sign * weight, NO_PRICE, NO_PRICE, 0, 0, 0,
             NO_ORDER, NO_ORDER, action[TAG],
         )  # fmt: skip
         return _protect(
-            desk, number, entry, is_buy, loss, target, trail, trail_bps, action[TAG], steps
+            calls, number, entry, is_buy, loss, target, trail, trail_bps, action[TAG], steps
         )
     quantity = _quantity(desk, action, registers, price)
     if not _is_positive(quantity):
         return True
-    _cancel_open(desk, number)
+    _cancel_open(calls, desk, number)
     lots = _in_steps((quantity + abs(quantity_held)) / steps[number, 1], 0)
     if lots == 0.0:
         state[TOO_SMALL] += 1
@@ -401,42 +406,45 @@ def _enter(
     if not stop_ticks < MAGNITUDE_LIMIT:
         return False
     entry = _send(
-        desk, number, side, kind, int(lots), nan, int(limit_ticks), int(stop_ticks), 0, 0, 0,
+        calls, number, side, kind, int(lots), nan, int(limit_ticks), int(stop_ticks), 0, 0, 0,
         NO_ORDER, NO_ORDER, action[TAG],
     )  # fmt: skip
-    return _protect(desk, number, entry, is_buy, loss, target, trail, trail_bps, action[TAG], steps)
+    return _protect(
+        calls, number, entry, is_buy, loss, target, trail, trail_bps, action[TAG], steps
+    )
 
 
 @part
 def _act(
-    desk: Desk, number: int, action: NDArray[np.int64], registers: NDArray[np.float64],
-    held: NDArray[np.float64], steps: NDArray[np.float64], state: NDArray[np.int64],
+    calls: Calls, desk: Desk, number: int, action: NDArray[np.int64],
+    registers: NDArray[np.float64], held: NDArray[np.float64], steps: NDArray[np.float64],
+    state: NDArray[np.int64],
 ) -> bool:  # fmt: skip
     """Do an action whose moment has come. False: an order is too large."""
     quantity = held[number, 0]
     if action[DO] == Do.CANCEL:
-        _cancel_open(desk, number)
+        _cancel_open(calls, desk, number)
     elif action[DO] == Do.LEAVE:
         if quantity != 0.0 and quantity * action[SIDE] >= 0.0:
-            _cancel_open(desk, number)
+            _cancel_open(calls, desk, number)
             lots = int(_in_steps(abs(quantity) / steps[number, 1], 0))
             if lots == 0:
                 state[TOO_SMALL] += 1
                 return True
             _send(
-                desk, number, Side.BUY if quantity < 0.0 else Side.SELL, Kind.MARKET, lots, nan,
+                calls, number, Side.BUY if quantity < 0.0 else Side.SELL, Kind.MARKET, lots, nan,
                 NO_PRICE, NO_PRICE, 0, 0, 1, NO_ORDER, NO_ORDER, action[TAG],
             )  # fmt: skip
     elif action[DO] == Do.REBALANCE:
         weight = registers[action[AMOUNT]] / 100.0 / action[SHARES]
         if isfinite(weight):
-            _cancel_open(desk, number)
+            _cancel_open(calls, desk, number)
             _send(
-                desk, number, Side.BUY if weight >= 0.0 else Side.SELL, Kind.MARKET, 0, weight,
+                calls, number, Side.BUY if weight >= 0.0 else Side.SELL, Kind.MARKET, 0, weight,
                 NO_PRICE, NO_PRICE, 0, 0, 0, NO_ORDER, NO_ORDER, action[TAG],
             )  # fmt: skip
     else:
-        return _enter(desk, number, action, registers, held, steps, state)
+        return _enter(calls, desk, number, action, registers, held, steps, state)
     return True
 
 
@@ -486,15 +494,16 @@ def _book(
 
 
 def _follow(
-    address: int, until: int, columns: NDArray[np.float64], ops: NDArray[np.int64],
+    calls: Calls, first: int, until: int, columns: NDArray[np.float64], ops: NDArray[np.int64],
     actions: NDArray[np.int64], registers: NDArray[np.float64], memory: NDArray[np.float64],
     held: NDArray[np.float64], steps: NDArray[np.float64], state: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """Run a program over the tape until `until` rows are decided.
 
     Args:
-        address: of the desk.
-        columns: shape (columns, rows): what a strategy sees at each row.
+        calls: of the simulation.
+        first: the first row of the columns; what is decided now lies between it and `until`.
+        columns: shape (columns, until - first): what a strategy sees at each row.
         ops: shape (operations, 6), in the order in which they are done.
         actions: shape (actions, ACTION_WIDTH), likewise.
         registers: constants, and room for what the operations give.
@@ -507,33 +516,32 @@ def _follow(
         The rows that are decided, or the negative number of what has to grow before it is called
         again; `TOO_LARGE`: it cannot go on.
     """
-    desk = desk_at(address)
+    desk = desk_at(calls.address)
     head = desk.head[0]
-    count = desk.cells.shape[1]
     while True:
-        while state[DECIDED] < head["cursor"]:
+        while state[DECIDED] < min(head["cursor"], until):
             row = state[DECIDED]
             if desk.cells[3, row] == RowKind.BAR:
                 number = desk.cells[2, row]
                 missing = _room(desk, number, len(actions))
                 if missing < 0:
                     return missing
-                _calculate(desk, row, columns, ops, registers, memory, held)
+                _calculate(desk, row, row - first, columns, ops, registers, memory, held)
                 for index in range(len(actions)):
                     action = actions[index]
                     if registers[action[WHEN]] != 0.0 and not _act(
-                        desk, number, action, registers, held, steps, state
+                        calls, desk, number, action, registers, held, steps, state
                     ):
                         return TOO_LARGE
             state[DECIDED] += 1
-        if state[DECIDED] >= min(until, count):
+        if state[DECIDED] >= until:
             return int(state[DECIDED])
         if head["stage"] == 0:
             end = group_end(desk, head["cursor"])
-            if run.next_stop(desk, end) == end:
-                run.advance(desk, end)
+            if calls.next_stop(calls.address, end) == end:
+                calls.advance(calls.address, end)
                 continue
-        done = run.process(desk)
+        done = calls.go(calls.address, 1, calls.rows, calls.weights, calls.rows, calls.rows)
         if done < 0:
             return done
         _book(desk, held, steps, state)
