@@ -1,7 +1,11 @@
 """Whatever comes out of a child, the parent takes it for what it is: bytes of that child."""
 
 import asyncio
+import contextlib
 import random
+import select
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 
 from alphintra.platform.sandbox import Child, ChildEnded, Limits, Reason, Sandbox
 from alphintra.platform.sandbox.channel import HEADER
-from alphintra.platform.sandbox.child import Frames
+from alphintra.platform.sandbox.frames import UNREAD_BYTES_MAX, Frames
 
 MOST = 2_000
 LONG_S = 120.0
@@ -24,21 +28,6 @@ class Order(msgspec.Struct, frozen=True, tag=True):
     quantity: int
 
 
-class Transport:
-    """Takes notice of whether it is to read on."""
-
-    is_paused = False
-
-    def pause_reading(self) -> None:
-        self.is_paused = True
-
-    def resume_reading(self) -> None:
-        self.is_paused = False
-
-    def abort(self) -> None:
-        pass
-
-
 @given(
     frames=st.lists(st.binary(max_size=MOST), max_size=20),
     cuts=st.lists(st.integers(1, 700), min_size=1),
@@ -48,42 +37,75 @@ async def test_frames_are_the_same_however_they_arrive(
     frames: list[bytes], cuts: list[int]
 ) -> None:
     stream = b"".join(HEADER.pack(len(one)) + one for one in frames)
-    cutter = _cutter()
-    at = 0
-    while at < len(stream):
-        size = cuts[at % len(cuts)]
-        cutter.data_received(stream[at : at + size])
-        at += size
-    cutter.eof_received()
-    assert [await cutter.next() for _ in frames] == frames
-    assert await cutter.next() is None
-    assert cutter.fault == ""
+    async with ends() as (ours, its):
+        at = 0
+        while at < len(stream):
+            size = cuts[at % len(cuts)]
+            its.send(stream[at : at + size])
+            await asyncio.sleep(0)
+            at += size
+        its.close()
+        assert [await ours.next() for _ in frames] == frames
+        assert await ours.next() is None
+        assert ours.fault == ""
 
 
 @given(noise=st.lists(st.binary(max_size=300), max_size=40))
 @settings(max_examples=300, deadline=None)
 async def test_noise_is_frames_or_a_fault(noise: list[bytes]) -> None:
-    cutter = _cutter()
-    for part in noise:
-        cutter.data_received(part)
-    cutter.eof_received()
-    async with asyncio.timeout(LONG_S):
-        while (frame := await cutter.next()) is not None:
-            assert len(frame) <= MOST
+    async with ends() as (ours, its):
+        for part in noise:
+            with contextlib.suppress(BrokenPipeError):
+                its.send(part)
+            await asyncio.sleep(0)
+        its.close()
+        async with asyncio.timeout(LONG_S):
+            while (frame := await ours.next()) is not None:
+                assert len(frame) <= MOST
 
 
 async def test_what_nobody_asks_for_waits_in_the_child() -> None:
-    cutter = _cutter()
-    transport: Any = Transport()
-    cutter.connection_made(transport)
-    received = 0
-    while not transport.is_paused:
-        cutter.data_received(HEADER.pack(0) * 100)
-        received += 100
-        assert received < 1_000_000
-    for _ in range(received):
-        assert await cutter.next() == b""
-    assert not transport.is_paused
+    async with ends() as (ours, its):
+        its.setblocking(False)
+        frame = HEADER.pack(MOST) + bytes(MOST)
+        sent = 0
+        while sent < 10 * UNREAD_BYTES_MAX:
+            try:
+                sent += its.send(frame)
+            except BlockingIOError:
+                await asyncio.sleep(0.01)
+                if not select.select([], [its], [], 0)[1]:
+                    break
+        assert UNREAD_BYTES_MAX < sent < 3 * UNREAD_BYTES_MAX
+        for _ in range(sent // len(frame)):
+            assert await ours.next() == bytes(MOST)
+
+
+async def test_what_the_child_does_not_take_waits_here_and_goes_out_whole() -> None:
+    bodies = [bytes([number]) * 300_000 for number in range(20)]
+    async with ends() as (ours, its), asyncio.timeout(LONG_S):
+        writers = [asyncio.create_task(ours.write(one)) for one in bodies]
+        await asyncio.sleep(0.05)
+        impatient = next(one for one in writers if not one.done())
+        impatient.cancel()  # what it has begun is sent all the same
+        reader, _ = await asyncio.open_unix_connection(sock=its)
+        seen: list[bytes] = []
+        while not all(one.done() for one in writers) or len(seen) < len(bodies) - 1:
+            (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+            seen.append(await reader.readexactly(length))
+        assert set(seen) <= set(bodies)
+        assert len(set(seen)) == len(seen)
+
+
+async def test_a_child_that_is_gone_takes_nothing() -> None:
+    async with ends() as (ours, its), asyncio.timeout(LONG_S):
+        stuck = asyncio.create_task(ours.write(bytes(5_000_000)))
+        await asyncio.sleep(0)
+        its.close()
+        await stuck
+        assert await ours.next() is None
+        await ours.write(b"more")
+        assert ours.is_over
 
 
 async def test_ten_thousand_frames_of_anything(box: Sandbox) -> None:
@@ -139,5 +161,13 @@ async def _listen(child: Child) -> None:
         assert len(await child.receive(timeout_s=LONG_S)) <= 1_000
 
 
-def _cutter() -> Frames:
-    return Frames(MOST)
+@contextlib.asynccontextmanager
+async def ends() -> AsyncIterator[tuple[Frames, socket.socket]]:
+    """Both ends of a channel: ours, and the one that a child has."""
+    ours, its = socket.socketpair()
+    frames = Frames(ours, MOST)
+    try:
+        yield frames, its
+    finally:
+        frames.close()
+        its.close()

@@ -10,6 +10,7 @@ from alphintra.platform.sandbox.limits import FRAME_BYTES_MAX
 
 #: Before each frame: its length.
 HEADER: Final = struct.Struct("<I")
+_READ_BYTES: Final = 64 * 1024
 _F_SEAL_WRITE: Final = 0x0008
 
 
@@ -24,16 +25,18 @@ class Channel:
 
     def __init__(self, fd: int, *, readable: tuple[int, ...], shared: tuple[int, ...]) -> None:
         self._fd = fd
+        self._heard = bytearray()
         self.readable = readable
         self.shared = tuple(_map(one) for one in shared)
 
     def receive(self) -> bytes | None:
         """Wait for the next frame; None: the parent wants no more."""
-        header = self._read(HEADER.size)
-        if header is None:
-            return None
-        (length,) = HEADER.unpack(header)
-        return self._read(length)
+        while (body := self._take()) is None:
+            part = os.read(self._fd, _READ_BYTES)
+            if not part:
+                return None
+            self._heard += part
+        return body
 
     def send(self, body: bytes) -> None:
         """Send a frame.
@@ -48,15 +51,16 @@ class Channel:
         while left:
             left = left[os.write(self._fd, left) :]
 
-    def _read(self, length: int) -> bytes | None:
-        parts = []
-        while length:
-            part = os.read(self._fd, min(length, 1 << 20))
-            if not part:
-                return None
-            parts.append(part)
-            length -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+    def _take(self) -> bytes | None:
+        if len(self._heard) < HEADER.size:
+            return None
+        (length,) = HEADER.unpack_from(self._heard)
+        end = HEADER.size + length
+        if len(self._heard) < end:
+            return None
+        body = bytes(self._heard[HEADER.size : end])
+        del self._heard[:end]
+        return body
 
 
 def _map(fd: int) -> mmap.mmap:

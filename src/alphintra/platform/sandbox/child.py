@@ -3,13 +3,12 @@
 import asyncio
 import os
 import signal
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-from alphintra.platform.sandbox.channel import HEADER
 from alphintra.platform.sandbox.errors import ChildEnded, ChildTimedOut
+from alphintra.platform.sandbox.frames import Frames
 from alphintra.platform.sandbox.inside import OUT_OF_MEMORY_CODE
 from alphintra.platform.sandbox.limits import FRAME_BYTES_MAX, Ended, Limits, Reason
 from alphintra.platform.sandbox.output import Output
@@ -17,8 +16,6 @@ from alphintra.platform.sandbox.wire import Gone
 
 #: A child whose channel is closed has this long to be gone.
 _LINGER_S: Final = 2.0
-#: So many bytes of frames nobody has asked for yet; then the child has to wait.
-_UNREAD_BYTES_MAX: Final = 1 << 20
 #: How Python, the loader, C++ and the compiler say that there is no memory left.
 _NO_MEMORY: Final = (
     "MemoryError",
@@ -27,106 +24,6 @@ _NO_MEMORY: Final = (
     "std::bad_alloc",
     "out of memory",
 )
-
-
-class Frames(asyncio.Protocol):
-    """Cuts what a child sends into frames, and stops listening when too much waits."""
-
-    def __init__(self, frame_bytes_max: int) -> None:
-        self._most = frame_bytes_max
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._frames: deque[bytes] = deque()
-        self._unread_bytes = 0
-        self._waiting: asyncio.Future[None] | None = None
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self.fault = ""
-        self.is_over = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses.
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self.fault:
-            return
-        self._buffer += data
-        at = 0
-        while len(self._buffer) - at >= HEADER.size:
-            (length,) = HEADER.unpack_from(self._buffer, at)
-            if length > self._most:
-                self.fault = f"a frame of {length} bytes; {self._most} are the most"
-                self._buffer.clear()
-                self._end()
-                return
-            end = at + HEADER.size + length
-            if len(self._buffer) < end:
-                break
-            self._frames.append(bytes(self._buffer[at + HEADER.size : end]))
-            # A frame without a body takes memory too.
-            self._unread_bytes += HEADER.size + length
-            at = end
-        del self._buffer[:at]
-        if self._unread_bytes > _UNREAD_BYTES_MAX and self._transport is not None:
-            self._transport.pause_reading()
-        self._wake()
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def eof_received(self) -> bool:
-        self._end()
-        return True  # keep the way to the child until it is closed here
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
-
-    async def next(self) -> bytes | None:
-        """Return the next frame; None: there will be none."""
-        while not self._frames:
-            if self.is_over:
-                return None
-            self._waiting = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiting
-            finally:
-                self._waiting = None
-        frame = self._frames.popleft()
-        self._unread_bytes -= HEADER.size + len(frame)
-        if self._unread_bytes <= _UNREAD_BYTES_MAX and self._transport is not None:
-            self._transport.resume_reading()
-        return frame
-
-    async def write(self, body: bytes) -> None:
-        """Send a frame; return when it is under way."""
-        await self._writable.wait()
-        if self._transport is None or self._transport.is_closing() or self.is_over:
-            return  # whoever waits for the answer is told
-        self._transport.writelines((HEADER.pack(len(body)), body))
-        await self._writable.wait()
-
-    def finish(self) -> None:
-        """Tell the child that no more frames come."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-        self._end()
-
-    def _end(self) -> None:
-        self.is_over = True
-        self._writable.set()
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
 
 
 class Child:
@@ -161,15 +58,11 @@ class Child:
             ChildEnded: there is nobody to read it.
             ChildTimedOut: the child takes nothing; it is killed.
         """
-        if len(body) > FRAME_BYTES_MAX:
-            raise ValueError(f"a frame of {len(body)} bytes; {FRAME_BYTES_MAX} are the most")
         try:
             async with asyncio.timeout(timeout_s):
-                await self._frames.write(body)
+                await self._send(body)
         except TimeoutError:
             raise await self._too_slow(f"it took nothing for {timeout_s:g} s") from None
-        if self._frames.is_over:
-            raise ChildEnded(await self._end())
 
     async def receive(self, *, timeout_s: float | None = None) -> bytes:
         """Return the next frame of the child.
@@ -180,12 +73,9 @@ class Child:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                frame = await self._frames.next()
+                return await self._receive()
         except TimeoutError:
             raise await self._too_slow(f"no answer in {timeout_s:g} s") from None
-        if frame is None:
-            raise ChildEnded(await self._end())
-        return frame
 
     async def call(self, body: bytes, *, timeout_s: float) -> bytes:
         """Send a frame and return the next one that comes; calls wait for each other.
@@ -197,14 +87,26 @@ class Child:
         async with self._calling:
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self.send(body, timeout_s=timeout_s)
-                    return await self.receive()
+                    await self._send(body)
+                    return await self._receive()
             except TimeoutError:
                 raise await self._too_slow(f"no answer in {timeout_s:g} s") from None
             except asyncio.CancelledError:
                 # The answer would be taken for that of the next call.
                 self.kill()
                 raise
+
+    async def _send(self, body: bytes) -> None:
+        if len(body) > FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {len(body)} bytes; {FRAME_BYTES_MAX} are the most")
+        await self._frames.write(body)
+        if self._frames.is_over:
+            raise ChildEnded(await self._end())
+
+    async def _receive(self) -> bytes:
+        if (frame := await self._frames.next()) is None:
+            raise ChildEnded(await self._end())
+        return frame
 
     def output(self) -> str:
         """Return the last of what it printed, standard output and error together."""

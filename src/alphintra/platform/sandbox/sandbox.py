@@ -16,8 +16,9 @@ from typing import Final, Self
 import structlog
 
 from alphintra.platform.sandbox import bubblewrap
-from alphintra.platform.sandbox.child import Child, Frames
+from alphintra.platform.sandbox.child import Child
 from alphintra.platform.sandbox.errors import SandboxUnavailable
+from alphintra.platform.sandbox.frames import Frames
 from alphintra.platform.sandbox.limits import Limits
 from alphintra.platform.sandbox.output import Output
 from alphintra.platform.sandbox.places import environment, python, readable_places
@@ -374,9 +375,9 @@ class _Nursery:
             os.close(its_output)
             for fd in files:
                 os.close(fd)
-        return await self._adopt(number, name, limits, pidfd, channel, output)
+        return self._adopt(number, name, limits, pidfd, channel, output)
 
-    async def _adopt(
+    def _adopt(
         self,
         number: int,
         name: str,
@@ -385,14 +386,11 @@ class _Nursery:
         channel: socket.socket,
         output: int,
     ) -> Child:
-        frames = Frames(limits.frame_bytes)
-        channel.setblocking(False)
-        await self._loop.create_unix_connection(lambda: frames, sock=channel)
         child = Child(
             name or f"child-{number}",
             limits=limits,
             pidfd=pidfd,
-            frames=frames,
+            frames=Frames(channel, limits.frame_bytes),
             output=Output(output, limits.output_bytes),
         )
         if number in self._early or not self.is_alive:
