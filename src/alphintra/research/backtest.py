@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +31,7 @@ from alphintra.research.loading import (
     find_gaps,
     load_data,
     load_strategy,
+    strategy_form,
     strategy_name,
     strategy_sha256,
 )
@@ -173,6 +175,7 @@ def backtest_on(
         created_at=datetime.now(UTC),
         duration_s=time.perf_counter() - began,
         assumptions=tuple(_assumptions(market)),
+        form=strategy_form(loaded),
     )
     return assembled(outcome, market, manifest, trades_only=trades_only)
 
@@ -405,6 +408,7 @@ def _assumptions(market: Market) -> Iterator[str]:
     )
 
 
+@cache
 def _version() -> str:
     from importlib.metadata import version
 

@@ -8,6 +8,8 @@ from typing import IO, Any, Final
 
 from alphintra.research.jobfile import BacktestJob, Job, OptimizeJob, Outcome, Progress
 
+#: The code of the warning that blocks have run as Python.
+NOT_COMPILED: Final = "blocks_not_compiled"
 #: How often a computation says how far it is.
 _TELL_S: Final = 0.25
 
@@ -51,11 +53,15 @@ def _backtest(
     job: BacktestJob, target: IO[bytes], teller: _Teller, files: Mapping[str, int] | None
 ) -> Outcome:
     from alphintra.research.backtest import backtest
+    from alphintra.research.choosing import chosen_form
+    from alphintra.research.result import Warning_
     from alphintra.research.storing import save_result
 
+    series = job.data(files)
+    chosen = chosen_form(job, series)
     result = backtest(
-        job.loaded(),
-        job.data(files),
+        chosen.strategy,
+        series,
         **job.arguments(),
         parameters=job.parameters,
         progress=teller,
@@ -64,7 +70,10 @@ def _backtest(
     manifest = replace(
         result.manifest, strategy_id=job.strategy_id, strategy_version=job.strategy_version
     )
-    result = replace(result, manifest=manifest)
+    if job.source is not None:
+        manifest = replace(manifest, strategy=job.strategy)  # as its owner calls it
+    told = (Warning_(code=NOT_COMPILED, message=_slower(chosen.reason)),) if chosen.reason else ()
+    result = replace(result, manifest=manifest, warnings=(*result.warnings, *told))
     save_result(result, target)
     return Outcome(status="SUCCEEDED", summary=result.to_dict(series=False))
 
@@ -72,12 +81,15 @@ def _backtest(
 def _optimize(
     job: OptimizeJob, target: IO[bytes], teller: _Teller, files: Mapping[str, int] | None
 ) -> Outcome:
+    from alphintra.research.choosing import chosen_form
     from alphintra.research.search import optimise
     from alphintra.research.storing import write_archive
 
+    series = job.data(files)
+    chosen = chosen_form(job, series)
     search = optimise(
-        job.loaded(),
-        job.data(files),
+        chosen.strategy,
+        series,
         search=job.search or None,
         parameters=job.parameters,
         method=job.method,
@@ -91,9 +103,15 @@ def _optimize(
         **job.arguments(),
     )
     document = _finite(search.to_dict())
+    if chosen.reason:
+        document["warnings"] = [{"code": NOT_COMPILED, "message": _slower(chosen.reason)}]
     write_archive(target, {"search.json": json.dumps(document), "search.html": search.page()})
     document.pop("trials")
     return Outcome(status="SUCCEEDED", summary=document)
+
+
+def _slower(reason: str) -> str:
+    return f"the blocks ran as Python, which is slower and gives the same: {reason}"
 
 
 def _finite(value: Any) -> Any:

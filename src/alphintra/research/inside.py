@@ -86,6 +86,7 @@ def warm_up() -> None:
     from alphintra.research import storing  # noqa: F401
     from alphintra.research.backtest import backtest
     from alphintra.research.search import optimise
+    from alphintra.strategies.blocks import compile_graph, example
 
     count = 300
     ts_ns = np.arange(count, dtype=np.int64) * 3_600_000_000_000
@@ -101,4 +102,5 @@ def warm_up() -> None:
         volume=np.full(count, 1e6),
     )
     backtest("sma_cross", bars).to_dict(series=False)
+    backtest(compile_graph(example()), bars)
     optimise("sma_cross", bars, method="random", trials=3, compute="inline").page()

@@ -19,6 +19,8 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     strategy: str
     #: A user's Python, of this version of this strategy. Runs in the sandbox only.
     source: str | None = None
+    #: The graph that the source means, where it was made of blocks.
+    blocks: dict[str, Any] | None = None
     strategy_id: str = ""
     strategy_version: int = 0
     sources: list[Source]
@@ -32,18 +34,6 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     end: str | None
     seed: int
     time_limit_s: float
-
-    def loaded(self) -> Any:
-        """Return the strategy; with a source this runs a user's text.
-
-        Raises:
-            StrategyNotFound, StrategyRefused: there is none in it.
-        """
-        if self.source is None:
-            return self.strategy
-        from alphintra.sdk.source import load_source
-
-        return load_source(self.source)
 
     def data(self, files: Mapping[str, int] | None = None) -> list[Any]:
         """Return the series.

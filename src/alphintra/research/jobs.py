@@ -249,6 +249,7 @@ class _Work:
         return {
             "strategy": row.strategy,
             "source": version.source,
+            "blocks": version.blocks,
             "strategy_id": str(version.strategy_id),
             "strategy_version": version.number,
         }

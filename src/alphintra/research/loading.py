@@ -108,6 +108,13 @@ def strategy_name(strategy: AnyStrategy) -> str:
     return type(strategy).__name__
 
 
+def strategy_form(strategy: AnyStrategy) -> str:
+    """Return how a strategy runs: "python", "vectorised", or "compiled"."""
+    if isinstance(strategy, CompiledGraph):
+        return "compiled"
+    return "vectorised" if isinstance(strategy, Vectorised) else "python"
+
+
 def strategy_sha256(strategy: AnyStrategy) -> str:
     """Return a hash of the source of a strategy: of its whole file, where there is one."""
     if isinstance(strategy, CompiledGraph):

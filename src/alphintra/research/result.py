@@ -139,6 +139,8 @@ class Manifest:
     #: Of a strategy that is kept on a server: which one, and which version of it.
     strategy_id: str = ""
     strategy_version: int = 0
+    #: How it ran: "python", "vectorised", or what is made of blocks "compiled".
+    form: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -42,7 +42,10 @@ VERSIONS_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionView:
-    """A version as those see it who run it. `source` is Python with exactly one strategy."""
+    """A version as those see it who run it.
+
+    `source` is Python with exactly one strategy; of a `NO_CODE` version what its `blocks` mean.
+    """
 
     id: UUID
     strategy_id: UUID
@@ -50,6 +53,7 @@ class VersionView:
     name: str
     type: str
     source: str
+    blocks: dict[str, Any] | None
     #: Chosen values, and what they are chosen from (kind, default, range) by name.
     parameters: dict[str, Any]
     declared: dict[str, Any]
@@ -268,6 +272,7 @@ def _view(version: VersionRow, row: StrategyRow) -> VersionView:
         name=row.name,
         type=row.type,
         source=version.code,
+        blocks=version.blocks,
         parameters=version.parameters,
         declared=version.declared,
         sha256=version.sha256,

@@ -151,6 +151,17 @@ class Sandbox:
             self._is_closed = False
             await self._open()
 
+    async def prepare(self) -> None:
+        """Compile what the nursery would have to compile, giving way to all else; then open it.
+
+        Raises:
+            SandboxUnavailable: as `open`.
+        """
+        if self._nursery is None and self._preparing is None:
+            self._preparing = asyncio.create_task(self._prepare())
+            await asyncio.wait({self._preparing})
+        await self.open()
+
     async def close(self) -> None:
         """End the nursery and all children."""
         async with self._opening:

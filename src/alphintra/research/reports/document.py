@@ -166,7 +166,7 @@ def _content(result: BacktestResult, drawings: list[str]) -> dict[str, Any]:
               for data in made.datasets[:20]),
             ["Engine", f"{made.engine_version} ({made.engine_digest})"],
             ["Seed", str(made.seed)],
-            ["Computed", f"{made.created_at:%Y-%m-%d %H:%M} UTC, {made.duration_s:.2f} s"],
+            ["Computed", f"{made.created_at:%Y-%m-%d %H:%M} UTC, {tables.computed_in(made)}"],
         ],
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ from alphintra.research.reports.wording import (
     safe,
     tone,
 )
-from alphintra.research.result import BacktestResult, ExitReason
+from alphintra.research.result import BacktestResult, ExitReason, Manifest
 
 #: Rows of the table of trades; the largest gains and losses when there are more.
 MAX_TRADE_ROWS: Final = 400
@@ -245,7 +245,7 @@ def manifest(result: BacktestResult) -> str:
         **{f"Costs of {name}": _one_line(model) for name, model in list(made.costs.items())[:20]},
         "Engine": f"{made.engine_version} ({made.engine_digest})",
         "Computed at": made.created_at.isoformat(timespec="seconds"),
-        "Computed in": f"{made.duration_s:.2f} s",
+        "Computed in": computed_in(made),
     }
     rows: list[list[Cell | str]]
     columns = [
@@ -263,6 +263,11 @@ def manifest(result: BacktestResult) -> str:
     return panel(facts(values, title="Manifest", left=True)) + panel(
         table(columns, rows, caption="Data")
     )
+
+
+def computed_in(made: Manifest) -> str:
+    """Return how long a run took, and in which form the strategy ran."""
+    return f"{made.duration_s:.2f} s" + (f", {made.form}" if made.form else "")
 
 
 def _breakdown(

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from alphintra.research.loading import AnyStrategy, Data, load_strategy, strategy_name
+from alphintra.research.loading import (
+    AnyStrategy,
+    Data,
+    load_strategy,
+    strategy_form,
+    strategy_name,
+)
 from alphintra.research.metrics import periods_per_year
 from alphintra.research.search.compute import Cancelled, Pool, open_pool
 from alphintra.research.search.credibility import Credibility, assess
@@ -33,6 +39,7 @@ class Search:
     """What a search found. `complete` is false when it was cancelled before its end."""
 
     strategy: str
+    form: str  #: how it ran: "python", "vectorised", "compiled"
     method: str
     objectives: tuple[Objective, ...]
     space: Space
@@ -58,6 +65,7 @@ class Search:
         """Return plain values for JSON."""
         document: dict[str, Any] = {
             "strategy": self.strategy,
+            "form": self.form,
             "method": self.method,
             "objectives": [
                 {"metric": objective.metric, "maximise": objective.maximise}
@@ -181,6 +189,7 @@ def optimise(
     days, _ = found.returns_matrix()
     return Search(
         strategy=strategy_name(loaded),
+        form=strategy_form(loaded),
         method=method,
         objectives=objectives,
         space=space,

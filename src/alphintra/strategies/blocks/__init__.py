@@ -10,6 +10,7 @@ docs/concepts/blocks.md says what the blocks do.
 
 from alphintra.strategies.blocks.compiling import CompiledGraph, compile_graph
 from alphintra.strategies.blocks.errors import GraphRefused, NotBlocks
+from alphintra.strategies.blocks.examples import example
 from alphintra.strategies.blocks.forms import BlockType
 from alphintra.strategies.blocks.graph import Block, Connection, Fault, Graph, StrategyParameter
 from alphintra.strategies.blocks.palette import palette
@@ -28,6 +29,7 @@ __all__ = [
     "NotBlocks",
     "StrategyParameter",
     "compile_graph",
+    "example",
     "graph_from",
     "graph_of",
     "palette",
