@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alphintra.cli.errors import CommandFailed
 from alphintra.cli.output import figure, show_fields, show_json, show_table
+from alphintra.cli.parameters import parameter_values
 
 if TYPE_CHECKING:
     from alphintra.engine.portfolio import AccountTerms, Costs
@@ -60,7 +61,7 @@ def run_backtest(
         list(options.data),
         cash=options.cash,
         costs=_costs(options),
-        parameters=_parameters(options.parameters),
+        parameters=parameter_values(options.parameters),
         start=options.start,
         end=options.end,
         symbols=options.symbols,
@@ -88,7 +89,7 @@ def run_check(options: RunOptions, *, json: bool) -> bool:
         options.strategy,
         list(options.data),
         cash=options.cash,
-        parameters=_parameters(options.parameters),
+        parameters=parameter_values(options.parameters),
         start=options.start,
         end=options.end,
         symbols=options.symbols,
@@ -160,16 +161,6 @@ def _write_trades(result: "BacktestResult", path: Path) -> None:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(result.trades_as_dicts())
-
-
-def _parameters(texts: Sequence[str]) -> dict[str, str]:
-    parameters = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise CommandFailed(f"--param {text}: give it as NAME=VALUE", code="parameter_refused")
-        parameters[name.strip()] = value.strip()
-    return parameters
 
 
 def _costs(options: RunOptions) -> "Costs":

@@ -224,7 +224,9 @@ def _print_judgement(file: Path, told: dict[str, Any], *, run: bool) -> None:
                 print(f"  {name} = {one['default']}  {_range(one)}  {one['help']}")
         return
     if told["error"]:
-        print(f"{told['error']['detail']} ({told['error']['code']})")
+        # The server knows a text, and calls it by a name of its own.
+        detail = told["error"]["detail"].replace("strategy.py", str(file))
+        print(f"{detail} ({told['error']['code']})")
     if told["ok"]:
         sample = told["samples"][0]
         print(
@@ -323,10 +325,11 @@ def backtest(
 ) -> None:
     """Backtest a strategy on the server; `alphintra backtests show` tells what comes of it."""
     from alphintra.cli.client import Api
+    from alphintra.cli.parameters import parameter_values
 
     body = {
         "dataset_ids": dataset,
-        "parameters": dict(one.split("=", 1) for one in param or () if "=" in one),
+        "parameters": parameter_values(param or ()),
         "version": version,
         "cash": cash,
         "costs": {"rate": fee},

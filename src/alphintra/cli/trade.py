@@ -17,6 +17,7 @@ from alphintra.cli.client import Api
 from alphintra.cli.errors import CommandFailed
 from alphintra.cli.live.desk import Desk
 from alphintra.cli.live.session import TradingSession
+from alphintra.cli.parameters import parameter_values
 from alphintra.core.errors import Problem
 from alphintra.research.loading import load_strategy
 from alphintra.sdk.live.feed import LiveFeed
@@ -176,17 +177,7 @@ def _strategy(options: TradeOptions) -> Strategy:
             code="strategy_refused",
             advice="It tells of candles (on_bar) and of bid and ask (on_quote).",
         )
-    return found(**_chosen(options.parameters))
-
-
-def _chosen(texts: Sequence[str]) -> dict[str, str]:
-    chosen = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise CommandFailed(f"--param {text}: give it as NAME=VALUE", code="parameter_refused")
-        chosen[name.strip()] = value.strip()
-    return chosen
+    return found(**parameter_values(options.parameters))
 
 
 # Where the lines begin. An average that remembers everything differs by where it began, so that a

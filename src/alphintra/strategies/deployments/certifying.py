@@ -1,4 +1,7 @@
-"""Background work: certificates, asked for by people and made each day for yesterday; retention."""
+"""Background work: certificates, asked for by people and made each night for whole days; retention.
+
+PENDING until a worker has made it. One whose worker dies at it is made by another.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,14 +11,14 @@ from uuid import UUID
 
 import structlog
 from procrastinate import App, Blueprint, JobContext
-from sqlalchemy import exists, select
+from sqlalchemy import Date, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra import trading
 from alphintra.core.clock import now
 from alphintra.core.errors import Problem
 from alphintra.platform.jobs import create_jobs, enqueue, services_of
-from alphintra.platform.sandbox import Sandbox
+from alphintra.platform.sandbox import Sandbox, SandboxUnavailable
 from alphintra.platform.security import Principal
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.certificate import check, is_over, span_of
@@ -27,6 +30,13 @@ from alphintra.strategies.deployments.retention import forget
 
 NAMESPACE: Final = "deployments"
 CERTIFY: Final = "certify"
+#: Days before today that the nightly job looks at: workers may have been down for some nights.
+NIGHTS: Final = 7
+ATTEMPTS_MAX: Final = 3
+#: A certificate that has waited for so long has lost its job, unless there still is one.
+LOST_AFTER: Final = timedelta(seconds=60)
+#: A worker that was not heard of for so long is gone.
+HEARTBEAT_S: Final = 60.0
 PENDING: Final = "PENDING"
 #: It could not be said; the notes tell why.
 UNKNOWN: Final = "UNKNOWN"
@@ -47,25 +57,86 @@ async def certify(context: JobContext, /, certificate_id: str, **_: Any) -> None
 @tasks.periodic(cron="17 0 * * *")
 @tasks.task(name="certify_yesterday", pass_context=True, queueing_lock="deployments_certify")
 async def certify_yesterday(context: JobContext, /, timestamp: int, **_: Any) -> int:
-    """Ask for a certificate of yesterday for each deployment that was at work; return how many."""
+    """Ask for a certificate of each whole day, of the last ones, on which a deployment was at work
+    and which has none; return how many.
+    """
     services = services_of(context)
-    day = (now(services.clock) - timedelta(days=1)).date()
-    start, end = span_of(day)
+    today, _end = span_of(now(services.clock).date())
+    day = func.timezone("UTC", FrameRow.at).cast(Date)
     async with services.database.transaction() as session:
-        rows = (
-            await session.scalars(
-                select(DeploymentRow).where(
-                    exists().where(
-                        FrameRow.deployment_id == DeploymentRow.id,
-                        FrameRow.at >= start,
-                        FrameRow.at < end,
-                    )
-                )
+        lived = (
+            await session.execute(
+                select(FrameRow.deployment_id, day)
+                .where(FrameRow.at >= today - timedelta(days=NIGHTS), FrameRow.at < today)
+                .distinct()
             )
         ).all()
-        for row in rows:
-            await _ask(services, context.app, session, row, day)
-    return len(rows)
+        asked = 0
+        for deployment_id, lived_day in lived:
+            # A job that is run once more, after a crash, finds that it was asked already.
+            row = await session.get(DeploymentRow, deployment_id, with_for_update=True)
+            if row is not None and not await _is_certified(session, deployment_id, lived_day):
+                await _ask(services, context.app, session, row, lived_day)
+                asked += 1
+    return asked
+
+
+async def _is_certified(session: AsyncSession, deployment_id: UUID, day: date) -> bool:
+    found = await session.scalar(
+        select(
+            exists().where(
+                CertificateRow.deployment_id == deployment_id,
+                CertificateRow.day == day,
+                CertificateRow.is_whole_day,
+            )
+        )
+    )
+    return bool(found)
+
+
+@tasks.periodic(cron="* * * * *")
+@tasks.task(name="recover", pass_context=True, queueing_lock="deployments_recover")
+async def recover(context: JobContext, /, timestamp: int, **_: Any) -> int:
+    """Take up certificates whose worker is gone, or whose job has failed; return how many."""
+    services = services_of(context)
+    before = now(services.clock) - LOST_AFTER
+    async with services.database.transaction() as session:
+        waiting = (
+            await session.scalars(
+                select(CertificateRow)
+                .where(CertificateRow.verdict == PENDING, CertificateRow.created_at <= before)
+                .with_for_update(skip_locked=True)
+            )
+        ).all()
+        tried = await _tries(context.app) if waiting else {}
+        lost = [one for one in waiting if None not in tried.get(str(one.id), [])]
+        for one in lost:
+            if len(tried.get(str(one.id), [])) < ATTEMPTS_MAX:
+                await enqueue(
+                    context.app, session, f"{NAMESPACE}:{CERTIFY}", certificate_id=str(one.id)
+                )
+            else:
+                one.verdict = UNKNOWN
+                one.notes = [f"it could not be made in {ATTEMPTS_MAX} tries; ask for another"]
+            log.warning("certificate_interrupted", certificate=str(one.id), verdict=one.verdict)
+    return len(lost)
+
+
+async def _tries(jobs: App) -> dict[str, list[int | None]]:
+    """Return the jobs of certificates, by certificate: the numbers of those that have failed or
+    were left behind, None for one that waits or is at work.
+    """
+    name = f"{NAMESPACE}:{CERTIFY}"
+    manager = jobs.job_manager
+    left = await manager.get_stalled_jobs(task_name=name, seconds_since_heartbeat=HEARTBEAT_S)
+    left_behind = {one.id for one in left}
+    found: dict[str, list[int | None]] = {}
+    for job in await manager.list_jobs_async(task=name):
+        is_alive = job.status in {"todo", "doing"} and job.id not in left_behind
+        found.setdefault(str(job.task_kwargs.get("certificate_id")), []).append(
+            None if is_alive else job.id
+        )
+    return found
 
 
 @tasks.periodic(cron="47 1 * * *")
@@ -151,6 +222,8 @@ async def _make(services: Services, certificate_id: UUID) -> None:
         async with Sandbox(preload=PRELOAD, isolation=services.settings.sandbox) as sandbox:
             findings = await check(services, sandbox, row, certificate.day)
     except Problem as problem:
+        if problem.retryable and not isinstance(problem, SandboxUnavailable):
+            raise  # the database is away: `recover` has it tried again
         values = {"verdict": UNKNOWN, "notes": [f"{problem.detail} [{problem.code}]"]}
     else:
         values = {

@@ -105,6 +105,16 @@ class StrategyProcess:
             replies.append(reply)
         return replies
 
+    def check(self) -> None:
+        """See whether it lives, without telling it anything.
+
+        Raises:
+            ProcessDied: it does not.
+        """
+        if (ended := self.child.ended) is not None:
+            code = f"process_{ended.reason.lower()}"
+            raise ProcessDied(code, ended.detail, self.child.output())
+
     async def stop(self) -> None:
         """Let the strategy end, or end it."""
         try:
