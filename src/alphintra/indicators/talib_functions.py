@@ -62,6 +62,8 @@ class TALib:
     ) -> tuple[Column, ...]:
         try:
             found = getattr(talib, info.name)(*columns, **parameters)
+        except MemoryError:
+            raise
         except Exception as exc:  # TA-Lib raises nothing more exact
             raise _refusal(info, parameters) from exc
         results = found if isinstance(found, tuple) else (found,)
