@@ -44,6 +44,7 @@ ENDLESS = (
     "memory_caught",
     "numbers",
     "processor_in_compiled_code",
+    "processor_by_threads",
     "expression",
     "output",
     "output_past_python",

@@ -4,6 +4,7 @@ import array
 import bz2
 import ctypes
 import gc
+import hashlib
 import mmap
 import os
 import re
@@ -64,6 +65,19 @@ def processor(_: Any) -> NoReturn:
 
 def processor_in_compiled_code(_: Any) -> None:
     pow(3, 10**9)
+
+
+def processor_by_threads(_: Any) -> None:
+    """Have every core, in code that lets go of Python's lock."""
+    data = bytes(8 * MIB)
+
+    def hash_for_ever() -> None:
+        while True:
+            hashlib.sha256(data)
+
+    for _number in range(7):
+        threading.Thread(target=hash_for_ever, daemon=True).start()
+    hash_for_ever()
 
 
 def expression(_: Any) -> None:

@@ -5,9 +5,11 @@ with times of the recent past, as fast as the test goes.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -67,21 +69,35 @@ class Market:
         """Let so many minutes pass: in each a quote, then the candle that it ends with."""
         for _ in range(minutes):
             await self.quote()
-            price = price_of(self.minute)
-            open_ns = self.first_ns + self.minute * MINUTE_NS
-            await self.pipeline.ingest(
-                SYMBOL, [Bar(open_ns, "1m", price, price + 1, price - 1, price, Decimal(100))]
-            )
+            await self.close(SYMBOL)
             self.minute += 1
             await asyncio.sleep(pause_s)
 
-    async def quote(self, price: Decimal | None = None) -> None:
+    async def close(self, *symbols: str) -> None:
+        """Close this minute's candle of some symbols; the minute goes on."""
+        price = price_of(self.minute)
+        open_ns = self.first_ns + self.minute * MINUTE_NS
+        candle = Bar(open_ns, "1m", price, price + 1, price - 1, price, Decimal(100))
+        for symbol in symbols:
+            await self.pipeline.ingest(symbol, [candle])
+
+    async def quote(self, price: Decimal | None = None, *, symbol: str = SYMBOL) -> None:
         """Quote at a price, by default where the minute closes."""
         at = price_of(self.minute) if price is None else price
         close_ns = self.first_ns + (self.minute + 1) * MINUTE_NS - 1
         await self.pipeline.ingest(
-            SYMBOL, [Quote(close_ns, at - 1, at + 1, Decimal(1_000), Decimal(1_000))]
+            symbol, [Quote(close_ns, at - 1, at + 1, Decimal(1_000), Decimal(1_000))]
         )
+
+
+@dataclass(slots=True)
+class StageClock:
+    """The clock of the supervisor and of the worker: the machine's, moved by a test."""
+
+    ahead: timedelta = timedelta(0)
+
+    def now_ns(self) -> int:
+        return time.time_ns() + round(self.ahead.total_seconds()) * NS_PER_SECOND
 
 
 @dataclass
@@ -92,6 +108,7 @@ class Stage:
     owner: Person
     market: Market
     strategy_id: str
+    clock: StageClock
     others: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def call(
@@ -238,7 +255,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def running_stage(settings: Settings, *, supervised: bool = True) -> AsyncIterator[Stage]:
+async def running_stage(
+    settings: Settings, *, supervised: bool = True, worker: bool = True
+) -> AsyncIterator[Stage]:
     """Run the product with deployments, a strategy, and a past for its warm-up."""
     async with running_product(settings) as product:
         services = product.services
@@ -247,12 +266,15 @@ async def running_stage(settings: Settings, *, supervised: bool = True) -> Async
         pipeline = market.FeedPipeline(services, "replay")
         now_ns = services.clock.now_ns()
         first_ns = (now_ns - MINUTES * MINUTE_NS) // MINUTE_NS * MINUTE_NS
+        clock = StageClock()
+        elsewhen = replace(services, clock=clock)
         tasks = [asyncio.create_task(pipeline.run(stop_market))]
         if supervised:
-            tasks.append(asyncio.create_task(strategies.run_deployments(services, stop)))
-        tasks.append(asyncio.create_task(run_worker(services, stop)))
+            tasks.append(asyncio.create_task(strategies.run_deployments(elsewhen, stop)))
+        if worker:
+            tasks.append(asyncio.create_task(run_worker(elsewhen, stop)))
         owner = await product.person("quant")
-        stage = Stage(product, owner, Market(pipeline, first_ns), "", tasks)
+        stage = Stage(product, owner, Market(pipeline, first_ns), "", clock, tasks)
         stage.strategy_id = await stage.write(ALTERNATE)
         await stage.market.go(30)
         try:

@@ -1,82 +1,13 @@
 """Who runs a deployment: one process at a time; a dead one is followed, a stale one is refused."""
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from decimal import Decimal
-from uuid import UUID, uuid4
-
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
-from alphintra.platform.services import Services, open_services
-from alphintra.strategies.deployments.journal import Journal, Line, NewFrame, Step, Superseded
-from alphintra.strategies.deployments.leases import Leases
+from alphintra.platform.services import Services
 from alphintra.strategies.deployments.models import DeploymentRow
 from alphintra.strategies.deployments.status import Status, Wish
-from tests.gateway.harness import settings_for
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-D = Decimal
-
-
-@pytest.fixture
-async def services(database_url: str, bus_url: str) -> AsyncIterator[Services]:
-    async with open_services(settings_for(database_url, bus_url), name="test") as opened:
-        async with opened.database.transaction() as session:
-            await session.execute(text("TRUNCATE strategies.deployments CASCADE"))
-            await session.execute(text("TRUNCATE strategies.deployment_hosts"))
-        yield opened
-
-
-async def deployed(services: Services, status: Status = Status.RUNNING) -> UUID:
-    row = DeploymentRow(
-        id=uuid4(),
-        user_id=uuid4(),
-        strategy_id=uuid4(),
-        version_id=uuid4(),
-        version=1,
-        name="Tested",
-        source="",
-        sha256="",
-        declared={},
-        mode="PAPER",
-        symbols=["SPY"],
-        timeframe="1m",
-        capital=D(1),
-        warmup=0,
-        feed=None,
-        seed=0,
-        parameters={},
-        parameters_revision=0,
-        parameters_applied=0,
-        terms={},
-        wish=Wish.RUN,
-        status=status,
-        frames=0,
-        deaths=0,
-        epoch=0,
-        cash=D(1),
-        equity=D(1),
-        peak_equity=D(1),
-        day=NOW.date(),
-        day_equity=D(1),
-        realized_pnl=D(0),
-        fees=D(0),
-        fills=0,
-        positions=[],
-        created_at=NOW,
-        updated_at=NOW,
-    )
-    async with services.database.transaction() as session:
-        session.add(row)
-    return row.id
-
-
-async def opened(services: Services) -> Leases:
-    leases = Leases(services, uuid4())
-    await leases.open()
-    await leases.renew()
-    return leases
+from alphintra.strategies.deployments.step import Line, NewFrame, Step, Superseded
+from tests.strategies.deployments.leased import deployed, journal_of, opened
 
 
 async def test_a_deployment_is_run_once(services: Services) -> None:
@@ -106,14 +37,14 @@ async def test_a_dead_process_is_followed_at_once_and_cannot_write(services: Ser
 
     step = Step(frames=[NewFrame("Bars", b"")], lines=[Line("LOG", "too late")])
     with pytest.raises(Superseded):
-        await Journal(services, stale).write(step, 0)
+        await journal_of(services, stale).write(step, 0)
     with pytest.raises(Superseded):
-        await Journal(services, stale).standing()
-    written = await Journal(services, lease).write(step, 0)
+        await journal_of(services, stale).standing()
+    written = await journal_of(services, lease).write(step, 0)
     assert written.frames == 1
     # Told as if it followed on something else, it is not written either.
     with pytest.raises(Superseded):
-        await Journal(services, lease).write(step, 0)
+        await journal_of(services, lease).write(step, 0)
     await other.close()
 
 
@@ -147,12 +78,49 @@ async def test_deployments_are_shared_out(services: Services) -> None:
     await one.close()
 
 
+async def test_who_has_just_died_has_no_share(services: Services) -> None:
+    for _ in range(4):
+        await deployed(services)
+    one, other = await opened(services), await opened(services)
+    assert (len(await one.take(2)), await other.share()) == (2, 2)
+    assert one._connection is not None
+    await one._connection.close()
+    assert await other.share() == 4
+    assert len(await other.take(4)) == 4
+    await other.close()
+
+
+async def test_a_wish_to_liquidate_is_not_overruled(services: Services) -> None:
+    wanted = await deployed(services)
+    one = await opened(services)
+    (lease,) = await one.take(1)
+    journal = journal_of(services, lease)
+    # Its owner asks for it in the moment in which the strategy fails, or a limit is reached.
+    async with services.database.transaction() as session:
+        await session.execute(
+            update(DeploymentRow)
+            .where(DeploymentRow.id == wanted)
+            .values(wish=Wish.LIQUIDATE, reason_code="by_owner")
+        )
+    failing = Step(changes={"wish": Wish.STOP, "ends_as": Status.FAILED})
+    assert (await journal.write(failing, 0)).wish == Wish.LIQUIDATE
+    # Nor does it end with what it holds when the wish comes at the last moment.
+    await journal.write(Step(changes={"status": Status.STOPPING}), 0)
+    ending = Step(changes={"status": Status.STOPPED})
+    with pytest.raises(Superseded):
+        await journal.write(ending, 0, if_wished=Wish.STOP)
+    assert (await journal.standing()).row.status == Status.STOPPING
+    written = await journal.write(ending, 0, if_wished=Wish.LIQUIDATE)
+    assert written.status == Status.STOPPED
+    await one.close()
+
+
 async def test_what_may_not_follow_is_not_written(services: Services) -> None:
     await deployed(services, Status.STOPPING)
     one = await opened(services)
     (lease,) = await one.take(1)
     with pytest.raises(Superseded):
-        await Journal(services, lease).write(Step(changes={"status": Status.RUNNING}), 0)
-    written = await Journal(services, lease).write(Step(changes={"status": Status.STOPPED}), 0)
+        await journal_of(services, lease).write(Step(changes={"status": Status.RUNNING}), 0)
+    written = await journal_of(services, lease).write(Step(changes={"status": Status.STOPPED}), 0)
     assert written.status == Status.STOPPED
     await one.close()

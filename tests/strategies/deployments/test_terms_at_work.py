@@ -1,5 +1,7 @@
 """What a deployment's terms do to a strategy that runs: yes and no, pause, limits, failures."""
 
+import os
+import signal
 from decimal import Decimal
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from alphintra.core.clock import to_datetime
 from tests.strategies.deployments.stage import DEADLINE_S, MINUTE_NS, Stage
+from tests.strategies.deployments.victims import strategies_below
 
 FLOOD = """
 from alphintra.sdk import Strategy
@@ -31,12 +34,29 @@ from alphintra.sdk import Strategy
 
 
 class Endless(Strategy):
-    seen = 0
-
     def on_bar(self, bar):
-        self.seen += 1
-        while self.seen > 20:
+        self.buy(1)
+        while self.position().quantity:
             pass
+"""
+FAILS_HOLDING = """
+from alphintra.sdk import Strategy
+
+
+class FailsHolding(Strategy):
+    def on_bar(self, bar):
+        if self.position().quantity:
+            raise ValueError("it does not know how to go on")
+        self.buy(2)
+"""
+SIX = """
+from alphintra.sdk import Strategy
+
+
+class Six(Strategy):
+    def on_bar(self, bar):
+        for _ in range(6):
+            self.buy(0.01)
 """
 NEVER_READY = """
 from alphintra.sdk import Strategy
@@ -204,18 +224,74 @@ async def test_a_strategy_that_raises_fails_with_its_line(stage: Stage) -> None:
     assert "ZeroDivisionError" in await stage.log(deployment_id)
 
 
-async def test_a_strategy_that_never_answers_is_ended(stage: Stage) -> None:
-    deployment_id = await stage.deploy(await stage.write(ENDLESS, name="Endless"))
+async def failed(stage: Stage, deployment_id: str) -> dict[str, Any]:
+    """Wait, while the market goes on quoting, until a deployment has failed."""
+
+    async def is_failed() -> dict[str, Any] | None:
+        await stage.market.quote()
+        shown = await stage.show(deployment_id)
+        return shown if shown["status"] == "FAILED" else None
+
+    found = await stage.waits_for(is_failed)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("on_failure", "left"), [("STOP", "2"), ("LIQUIDATE", "0")])
+async def test_what_a_failure_leaves(stage: Stage, on_failure: str, left: str) -> None:
+    strategy_id = await stage.write(FAILS_HOLDING, name="Fails holding")
+    deployment_id = await stage.deploy(strategy_id, limits={"on_failure": on_failure})
     await stage.running(deployment_id)
     await stage.market.go()
+    await stage.ordered(deployment_id, 1)
+    await stage.market.quote()
+    await stage.filled(deployment_id, 1)
+    await stage.market.go()
+    ended = await failed(stage, deployment_id)
+    assert ended["reason_code"] == "strategy_faulty"
+    assert [one["quantity"] for one in ended["positions"]] == [left]
+    if on_failure == "STOP":
+        # What a failure has left can be closed later on; it has failed all the same.
+        await stage.tell(deployment_id, "liquidate")
+        ended = await failed(stage, deployment_id)
+        assert [one["quantity"] for one in ended["positions"]] == ["0"]
+        assert ended["reason_code"] == "strategy_faulty"
 
-    async def is_over() -> bool:
-        return bool((await stage.show(deployment_id))["status"] == "FAILED")
 
-    await stage.waits_for(is_over)
-    failed = await stage.show(deployment_id)
-    assert failed["reason_code"] == "process_too_slow"
-    assert "died 5 times in a row" in failed["reason"]
+async def test_a_strategy_that_never_answers_is_ended_and_leaves_nothing(stage: Stage) -> None:
+    strategy_id = await stage.write(ENDLESS, name="Endless")
+    deployment_id = await stage.deploy(strategy_id, limits={"on_failure": "LIQUIDATE"})
+    await stage.running(deployment_id)
+    await stage.market.go()
+    await stage.ordered(deployment_id, 1)
+    await stage.market.quote()
+    await stage.filled(deployment_id, 1)
+    await stage.market.go()
+    ended = await failed(stage, deployment_id)
+    assert ended["reason_code"] == "process_too_slow"
+    assert "died 5 times in a row" in ended["reason"]
+    assert [one["quantity"] for one in ended["positions"]] == ["0"]
+
+
+async def test_orders_of_a_process_that_has_died_count(stage: Stage) -> None:
+    strategy_id = await stage.write(SIX, name="Six")
+    deployment_id = await stage.deploy(strategy_id, limits={"orders_per_minute": 11})
+    await stage.running(deployment_id)
+    await stage.market.go()
+    await stage.ordered(deployment_id, 6)
+    (pid,) = strategies_below(os.getpid())
+    os.kill(pid, signal.SIGKILL)
+
+    async def is_back() -> bool:
+        return "went on after" in await stage.log(deployment_id)
+
+    await stage.waits_for(is_back)
+    await stage.running(deployment_id)
+    await stage.market.go()
+    ended = await stage.over(deployment_id)
+    assert (ended["status"], ended["reason_code"]) == ("STOPPED", "order_rate_exceeded")
+    signals = await stage.signals(deployment_id)
+    assert len([one for one in signals if one["kind"] == "PLACE"]) == 12
 
 
 async def test_a_stop_does_not_wait_for_a_strategy_that_never_begins(stage: Stage) -> None:
@@ -248,9 +324,19 @@ async def test_a_stop_takes_back_what_rests(stage: Stage) -> None:
     assert (late.status_code, late.json()["code"]) == (409, "deployment_status_refused")
 
 
-async def test_a_daily_loss_closes_the_position(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("limit", "on_breach", "code", "left"),
+    [
+        ({"daily_loss": "500"}, "LIQUIDATE", "daily_loss_exceeded", "0"),
+        ({"daily_loss": "500"}, "STOP", "daily_loss_exceeded", "10"),
+        ({"drawdown": "0.01"}, "LIQUIDATE", "drawdown_exceeded", "0"),
+    ],
+)
+async def test_what_a_limit_of_losses_leaves(
+    stage: Stage, limit: dict[str, str], on_breach: str, code: str, left: str
+) -> None:
     strategy_id = await stage.write(HOLDS, name="Holds")
-    deployment_id = await stage.deploy(strategy_id, limits={"daily_loss": "500"})
+    deployment_id = await stage.deploy(strategy_id, limits={**limit, "on_breach": on_breach})
     await stage.running(deployment_id)
     await stage.market.go()
     await stage.ordered(deployment_id, 1)
@@ -262,8 +348,8 @@ async def test_a_daily_loss_closes_the_position(stage: Stage) -> None:
     await stage.until(deployment_id, lambda one: one["status"] in {"LIQUIDATING", "STOPPED"})
     await stage.market.quote()
     ended = await stage.over(deployment_id)
-    assert (ended["status"], ended["reason_code"]) == ("STOPPED", "daily_loss_exceeded")
-    assert [one["quantity"] for one in ended["positions"]] == ["0"]
+    assert (ended["status"], ended["reason_code"]) == ("STOPPED", code)
+    assert [one["quantity"] for one in ended["positions"]] == [left]
 
 
 async def test_live_trading_asks_for_a_certificate(stage: Stage) -> None:

@@ -17,15 +17,17 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[3]
 #: Supervisor, nursery, strategy; with bubblewrap there are more between them.
 DEPTH_MIN: Final = 2
+LEAVE_S: Final = 120
 
 
 @dataclass
 class Supervisor:
-    """Starts again whenever it has ended."""
+    """Starts again whenever it has ended, unless it is told not to."""
 
     database_url: str
     bus_url: str
     log: Path
+    returns: bool = True
     deaths: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _tending: asyncio.Task[None] | None = field(default=None)
@@ -71,12 +73,21 @@ class Supervisor:
             assert self._process is not None
             if self._process.poll() is not None:
                 self.deaths += 1
+                if not self.returns:
+                    return
                 self._start()
             await asyncio.sleep(0.02)
 
     def kill(self) -> bool:
         """Kill the supervisor; say whether there was one at work."""
         return bool(self.strategies()) and self._kill(self._pid)
+
+    async def leave(self) -> None:
+        """Let it end in good order, and wait until it has."""
+        assert self._process is not None
+        os.kill(self._pid, signal.SIGTERM)
+        code = await asyncio.to_thread(self._process.wait, LEAVE_S)
+        assert code == 0, self.log.read_text()[-3_000:]
 
     def kill_strategy(self) -> bool:
         """Kill the process of a strategy; say whether there was one."""
