@@ -18,7 +18,7 @@ from alphintra.core.ids import UserId
 from alphintra.core.orders import OPEN
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.feed import Feed, Inbox
-from alphintra.strategies.deployments.journal import UNHEARD, Journal, Line, NewFrame, Step
+from alphintra.strategies.deployments.journal import UNHEARD, Journal
 from alphintra.strategies.deployments.life import Life
 from alphintra.strategies.deployments.models import DeploymentRow
 from alphintra.strategies.deployments.news import read_news
@@ -32,6 +32,7 @@ from alphintra.strategies.deployments.signals import (
     trace_id_of,
 )
 from alphintra.strategies.deployments.status import Status, Wish
+from alphintra.strategies.deployments.step import Line, NewFrame, Step
 from alphintra.strategies.live import frames
 
 #: How long orders may take to be taken back, or to close a position, until it is tried again.

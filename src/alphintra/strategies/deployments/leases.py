@@ -19,8 +19,8 @@ from alphintra.core.clock import now
 from alphintra.platform.database import Database, DatabaseUnavailable
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.commands import wake
-from alphintra.strategies.deployments.journal import Lease
 from alphintra.strategies.deployments.models import HostRow
+from alphintra.strategies.deployments.step import Lease
 
 LEASE_S: Final = 15
 RENEW_S: Final = 2.0

@@ -19,7 +19,7 @@ from alphintra.core.orders import OPEN
 from alphintra.sdk.live.told import Execution, OrderState
 from alphintra.strategies.deployments.book import Book, Tide
 from alphintra.strategies.deployments.candles import Candles
-from alphintra.strategies.deployments.journal import Line, Step
+from alphintra.strategies.deployments.step import Line, Step
 from alphintra.strategies.deployments.limits import (
     ORDER_RATE,
     Judge,

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from alphintra import trading
 from alphintra.core.ids import UserId
 from alphintra.platform.services import Services
-from alphintra.strategies.deployments.journal import Step
+from alphintra.strategies.deployments.step import Step
 from alphintra.strategies.deployments.life import Life
 from alphintra.strategies.live import frames
 

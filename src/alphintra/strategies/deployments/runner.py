@@ -22,11 +22,13 @@ from alphintra.platform.sandbox import Sandbox, SandboxUnavailable
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.ending import Ending
 from alphintra.strategies.deployments.feed import Feed
-from alphintra.strategies.deployments.journal import Journal, Lease, Line, Step, Superseded
+from alphintra.strategies.deployments.journal import Journal
 from alphintra.strategies.deployments.life import BrokeRules
 from alphintra.strategies.deployments.models import DeploymentRow
 from alphintra.strategies.deployments.process import ProcessDied, StrategyFaulty
+from alphintra.strategies.deployments.scribe import Scribe
 from alphintra.strategies.deployments.status import Status, Wish
+from alphintra.strategies.deployments.step import Lease, Line, Step, Superseded
 from alphintra.strategies.deployments.terms import OnBreach
 from alphintra.strategies.deployments.working import Working
 
@@ -61,12 +63,13 @@ class Runner:
     lease: Lease
     feed: Feed
     sandbox: Sandbox
+    scribe: Scribe
     patience: Patience = field(default_factory=Patience)
     _journal: Journal = field(init=False)
     _deaths: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._journal = Journal(self.services, self.lease)
+        self._journal = Journal(self.services, self.lease, self.scribe)
 
     async def run(self) -> None:
         """Run until the deployment is over, or belongs to another process."""

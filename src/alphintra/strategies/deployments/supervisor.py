@@ -22,11 +22,12 @@ from alphintra.platform.sandbox import Sandbox
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.commands import CHANNEL
 from alphintra.strategies.deployments.feed import Feed
-from alphintra.strategies.deployments.journal import Lease
 from alphintra.strategies.deployments.leases import RENEW_S, Leases
 from alphintra.strategies.deployments.process import PRELOAD
 from alphintra.strategies.deployments.runner import Patience, Runner
+from alphintra.strategies.deployments.scribe import Scribe
 from alphintra.strategies.deployments.signals import on_outcome
+from alphintra.strategies.deployments.step import Lease
 
 RETRY_S = 1.0
 #: How many outcomes of signals are written down at a time.
@@ -59,8 +60,12 @@ class Supervisor:
     services: Services
     patience: Patience
     _feed: Feed = field(default_factory=Feed)
+    _scribe: Scribe = field(init=False)
     _running: dict[UUID, tuple[Lease, asyncio.Task[None]]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._scribe = Scribe(self.services)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -119,7 +124,13 @@ class Supervisor:
         elif share > len(self._running):
             for lease in await leases.take(share - len(self._running)):
                 runner = Runner(
-                    self.services, market, lease, self._feed, sandbox, patience=self.patience
+                    self.services,
+                    market,
+                    lease,
+                    self._feed,
+                    sandbox,
+                    self._scribe,
+                    patience=self.patience,
                 )
                 task = asyncio.create_task(runner.run(), name=f"deployment {lease.deployment_id}")
                 task.add_done_callback(self._wake_unless_failed)

@@ -27,7 +27,7 @@ from alphintra.platform.sandbox import Sandbox
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.candles import Group, histories, missed, warm_up
 from alphintra.strategies.deployments.feed import Feed, Inbox
-from alphintra.strategies.deployments.journal import Journal, Line, NewFrame, Step
+from alphintra.strategies.deployments.journal import Journal
 from alphintra.strategies.deployments.life import Life, name_prefix
 from alphintra.strategies.deployments.limits import MINUTE_S, ORDER_RATE, Withheld
 from alphintra.strategies.deployments.models import DeploymentRow, FrameRow
@@ -35,6 +35,7 @@ from alphintra.strategies.deployments.news import read_news
 from alphintra.strategies.deployments.process import StrategyProcess
 from alphintra.strategies.deployments.signals import PLACE
 from alphintra.strategies.deployments.status import Status, Wish
+from alphintra.strategies.deployments.step import Line, NewFrame, Step
 from alphintra.strategies.deployments.terms import MissedCandles, OnBreach
 from alphintra.strategies.live import frames
 
@@ -285,6 +286,7 @@ class Working:
 
     async def _once(self, process: StrategyProcess) -> None:
         """Deal with what waits, and write it down as one."""
+        process.check()  # of a market that says nothing a death would not be noticed
         step = Step()
         life, inbox = self._life, self.inbox
         looks = inbox.is_nudged or time.monotonic() - self._looked_s >= LOOK_S
