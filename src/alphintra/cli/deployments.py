@@ -68,6 +68,8 @@ def start(
         show_json(made)
     else:
         print(f"{made['name']}, version {made['version']}, is {made['status']}")
+        for warning in made["warnings"]:
+            print(f"warning: {warning['message']} ({warning['code']})")
         print(f"alphintra deployment show {made['id']}")
 
 

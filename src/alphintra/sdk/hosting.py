@@ -112,6 +112,9 @@ class Host(Protocol):
     def submit(self, terms: Terms) -> Order:
         """Give an order; it can fill from the next event on."""
 
+    def whole_lots(self, symbol: int, quantity: float) -> float:
+        """Return a quantity as an order takes it: rounded down to whole lots."""
+
     def timeline(self, pinned: int | None, timeframe: str | None) -> Timeline:
         """Return the bars that lines go with."""
 

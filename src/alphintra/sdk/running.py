@@ -148,6 +148,11 @@ class Session:
         )
         return self._given(order_id, terms.symbol, terms.is_buy, terms.tag)
 
+    def whole_lots(self, symbol: int, quantity: float) -> float:
+        """Return a quantity as an order takes it: rounded down to whole lots."""
+        ticks = self._ticks[symbol]
+        return ticks.lots(quantity) * ticks.lot_size
+
     def timeline(self, pinned: int | None, timeframe: str | None) -> Timeline:
         """Return the bars that lines go with."""
         return Timeline(self.feed, pinned, timeframe)

@@ -226,6 +226,16 @@ class Strategy:
         """Return the orders of a symbol that can still fill, oldest first."""
         return self._host.open_orders(self._host.feed.place(symbol))
 
+    def whole_lots(self, quantity: float, symbol: str | None = None) -> float:
+        """Return a quantity as an order takes it: in whole lots, rounded down; 0.0 for less.
+
+        In backtests a lot is one unit unless `terms` say otherwise; live it is the instrument's,
+        such as 0.0001 of a bitcoin.
+        """
+        if not isfinite(quantity):
+            raise StrategyRefused(f"a quantity is a number, not {quantity}")
+        return self._host.whole_lots(self._host.feed.place(symbol), quantity)
+
     # What it does.
 
     def buy(self, quantity: float, symbol: str | None = None, **terms: Any) -> Order:

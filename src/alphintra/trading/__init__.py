@@ -19,6 +19,7 @@ from alphintra.trading.views import (
     fills_of_orders,
     order_detail,
     orders_of_signals,
+    rejections_of,
     stream_snapshot,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "fills_of_orders",
     "order_detail",
     "orders_of_signals",
+    "rejections_of",
     "router",
     "run_desk",
     "run_signals",

@@ -9,6 +9,7 @@ past them.
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -51,6 +52,30 @@ class Rule(StrEnum):
     KILL_SWITCH_PLATFORM = "kill_switch_platform"
 
 
+#: What a person is told of a check that failed.
+_SENTENCES: Final = {
+    Rule.ORDER_RATE: "too many orders: {value}, and {limit} is the limit",
+    Rule.INSTRUMENT_TRADABLE: "the instrument is {value} here",
+    Rule.SYMBOL_ALLOWED: "{value} is not on the account's list of symbols: {limit}",
+    Rule.MARKET_OPEN: "the market is {value}",
+    Rule.MARKET_DATA_FRESH: "the price is {value}: the feed is silent",
+    Rule.ORDER_QUANTITY: "the order is for {value} units, and {limit} is the limit of one order",
+    Rule.ORDER_NOTIONAL: "the order is worth {value}, and {limit} is the limit of one order",
+    Rule.PRICE_COLLAR: "the price is {value} beyond the market, and {limit} is the limit",
+    Rule.REDUCE_ONLY: "the order is for {value} and only to reduce, and {limit} can be reduced",
+    Rule.DUPLICATE_ORDER: "the same order was given {value}, and is a repeat for {limit}",
+    Rule.OPEN_ORDERS: "there would be {value} open orders, and {limit} is the limit",
+    Rule.SHORT_SELLING: "the order {value}, and here is {limit}",
+    Rule.POSITION_NOTIONAL: "the position would be worth {value}, and {limit} is the limit",
+    Rule.GROSS_EXPOSURE: "all positions would be worth {value}, and {limit} is the limit",
+    Rule.DAILY_LOSS: "{value} was lost since the day began, and {limit} is the limit",
+    Rule.BUYING_POWER: "the order needs {value}, and {limit} is free",
+    Rule.KILL_SWITCH_STRATEGY: "the kill switch of the strategy is {value}",
+    Rule.KILL_SWITCH_ACCOUNT: "the kill switch of the account is {value}",
+    Rule.KILL_SWITCH_PLATFORM: "the kill switch of the platform is {value}",
+}
+
+
 class Check(msgspec.Struct, frozen=True, gc=False):
     """One rule applied to one order; rendered only when somebody reads it."""
 
@@ -67,7 +92,7 @@ class Check(msgspec.Struct, frozen=True, gc=False):
             rule=self.rule,
             limit=limit,
             value=value,
-            detail=f"{self.rule}: the limit is {limit}, the value is {value}",
+            detail=_SENTENCES[self.rule].format(limit=limit, value=value),
         )
 
 

@@ -1,6 +1,6 @@
 """The use cases of trading: changes go to the desk, questions to the database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -280,6 +280,10 @@ class TradingService:
         async with self.reading_account(caller) as (session, account):
             held = await views.held_symbols(session, caller.user_id)
             return await views.portfolio(session, account, await latest_marks(self._market, held))
+
+    async def marks(self, symbols: Iterable[str]) -> dict[str, Decimal]:
+        """Return what one unit is worth, of those symbols that anything is known of."""
+        return await latest_marks(self._market, symbols)
 
     async def positions(self, caller: Caller, symbol: str | None = None) -> list[dict[str, Any]]:
         """Return the caller's open positions at the latest prices."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from alphintra import assets
 from alphintra.core import money
 from alphintra.core.ids import UserId
-from alphintra.core.orders import OPEN, OrderStatus, Side
+from alphintra.core.orders import OPEN, OrderEventType, OrderStatus, Side
 from alphintra.platform.http import BadCursor, decode_cursor, encode_cursor
 from alphintra.trading import events
 from alphintra.trading.book import account_id_of
@@ -207,6 +207,20 @@ async def orders_of_signals(
         .order_by(OrderRow.created_at, OrderRow.parent_id.nulls_first(), OrderRow.type, OrderRow.id)
     )
     return [_order(row) for row in rows]
+
+
+async def rejections_of(session: AsyncSession, order_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return why orders were rejected, in words, by their ids; whose they are is not looked at."""
+    if not order_ids:
+        return {}
+    rows = await session.execute(
+        select(OrderHistoryRow.order_id, OrderHistoryRow.reason).where(
+            OrderHistoryRow.order_id.in_(order_ids),
+            OrderHistoryRow.event_type == OrderEventType.REJECTED,
+            OrderHistoryRow.reason.is_not(None),
+        )
+    )
+    return {order_id: str(reason) for order_id, reason in rows}
 
 
 async def fills_of_orders(

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from alphintra.sdk.live.told import OrderState
 from alphintra.strategies.live import frames
 from alphintra.strategies.live.frames import CandleRow, Decided, Fault, Place
 from alphintra.strategies.live.inside import Inside, serve
+from alphintra.strategies.templates import template_named
 from tests.strategies.live.parent import Memory, ask, begin, decided, history
 
 MINUTE_NS = 60_000_000_000
@@ -296,6 +298,59 @@ def test_a_refusal_rejects_the_order_with_its_exits() -> None:
     answer = decided(child, bars(row(2, 106.0)))
     assert answer.logs[0].message == "rejected rejected rejected"
     assert answer.intents == ()
+
+
+SIZES = """
+class Sizes(Strategy):
+    def on_bar(self, bar):
+        self.log(f"{self.whole_lots(0.1239):g} {self.whole_lots(0.00999):g}")
+        self.buy(0.004)
+        self.target_weight(0.5)
+        self.buy(bar.close)
+"""
+
+
+def test_what_comes_to_nothing_is_told_in_words_with_its_figures() -> None:
+    bitcoin = frames.Instrument(symbol="BTC", tick_size="0.01", lot_size="0.01")
+    child = Inside()
+    first = begin(f"from alphintra.sdk import *\n{SIZES}", ["BTC"], capital=1_500.0)
+    ask(child, msgspec.structs.replace(first, instruments=(bitcoin,)))
+    decided(child, history({}))
+    answer = decided(child, bars(row(1, 100_000.0, "BTC")))
+    assert [log.message for log in answer.logs] == ["0.12 0"]
+    small, share = answer.warnings
+    assert small == "buy BTC, not ordered: it is for 0.004, less than one lot of 0.01 BTC"
+    assert share.startswith("buy BTC, not ordered: a share of 0.5 of 1,500.00 is less than one lot")
+    assert share.endswith(" of 0.01 BTC at 100000")
+    intent = place(answer)
+    rejected = OrderState(
+        id="1", client_order_id=intent.name, symbol="BTC", side="BUY", type="MARKET",
+        quantity="100000", status="REJECTED", version=1, reject_reason="risk_order_notional",
+        reject_detail="the order is worth 10000000000, and 1000000 is the limit of one order",
+    )  # fmt: skip
+    (warning,) = decided(child, frames.OrderNews(view=rejected)).warnings
+    assert warning == (
+        "buy 100000 BTC, not ordered: the order is worth 10000000000, and 1000000 is the limit of"
+        " one order (risk_order_notional)"
+    )
+    # The same news again in the next bar would be noise.
+    answer = decided(child, bars(row(2, 100_000.0, "BTC")))
+    assert [one for one in answer.warnings if "a share of" in one] == []
+
+
+@pytest.mark.parametrize("name", ["grid", "dollar_cost_averaging"])
+def test_templates_buy_parts_of_what_is_dear(name: str) -> None:
+    bitcoin = frames.Instrument(symbol="BTC", tick_size="0.01", lot_size="0.0001")
+    child = Inside()
+    parameters = {"window": 10} if name == "grid" else {"weeks": 1}
+    first = begin(template_named(name).code, ["BTC"], capital=10_000.0, parameters=parameters)
+    ask(child, msgspec.structs.replace(first, instruments=(bitcoin,)))
+    decided(child, history({"BTC": [row(minute, 60_000.0, "BTC") for minute in range(260)]}))
+    for minute in (261, 261 + 7 * 24 * 60):
+        intents = decided(child, bars(row(minute, 60_000.0, "BTC"))).intents
+    orders = [one.body for one in intents if isinstance(one, Place)]
+    assert [one["side"] for one in orders] == ["BUY"]
+    assert 0 < float(str(orders[0]["quantity"])) < 1
 
 
 def test_floods_are_bounded() -> None:

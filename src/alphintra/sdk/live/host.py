@@ -105,6 +105,7 @@ class LiveHost:
         self._open: dict[str, Known] = {}  # those of them that may be open
         self._by_server_id: dict[str, Known] = {}
         self._past: dict[str, Known] = {}  # of earlier sessions, not yet met again
+        self._too_small: set[int] = set()  # symbols of which that was told
         self._outbox: list[tuple[Known, Terms]] = []
         self._leaving: list[Known] = []
         self._booked: dict[str, None] = {}  # in the order in which they were told
@@ -113,6 +114,11 @@ class LiveHost:
         strategy._host = self
 
     # What the strategy asks.
+
+    def whole_lots(self, symbol: int, quantity: float) -> float:
+        """Return a quantity as an order takes it: rounded down to whole lots."""
+        grid = self._grids[symbol]
+        return grid.units(grid.lots(quantity))
 
     def timeline(self, pinned: int | None, timeframe: str | None) -> Timeline:
         """Return the candles that lines go with."""
@@ -129,7 +135,8 @@ class LiveHost:
         known.kind, known.confidence = kind, terms.confidence
         known.quantity = grid.units(grid.lots(terms.quantity))
         if known.quantity == 0 and terms.parent is None:
-            self._refuse(known, "it is for less than one lot")
+            lot = f"{grid.units(1):.12g} {known.order.symbol}"
+            self._refuse(known, f"it is for {terms.quantity:.6g}, less than one lot of {lot}")
         elif terms.sibling is not None and terms.parent is None:
             self._refuse(known, "the server links orders only as exits of one entry")
         else:
@@ -160,8 +167,14 @@ class LiveHost:
         known.order.is_buy = missing >= 0
         known.quantity = grid.units(grid.lots(abs(missing)))
         if known.quantity == 0:
-            known.status = Status.CANCELED  # the position is what it should be
+            known.status = Status.CANCELED  # the position is what it should be, or near enough
+            if weight and not held and symbol not in self._too_small:
+                self._too_small.add(symbol)
+                lot = f"one lot of {grid.units(1):.12g} {known.order.symbol} at {price:.6g}"
+                share = f"a share of {weight:g} of {self.equity():,.2f}"
+                self._tell("too_small", known, reason=f"{share} is less than {lot}")
             return known.order
+        self._too_small.discard(symbol)
         terms = Terms(symbol=symbol, is_buy=missing >= 0, quantity=known.quantity, tag=tag)
         self._outbox.append((known, terms))
         return known.order
@@ -306,7 +319,7 @@ class LiveHost:
         if known.status is not before:
             self._changed(known)
             if known.status is not Status.FILLED:
-                self._tell(known.status, known, reason=state.reject_reason)
+                self._tell(known.status, known, reason=_why(state))
         return known
 
     def owns(self, server_id: str) -> bool:
@@ -488,7 +501,7 @@ class LiveHost:
         known.learn(state)
         self._changed(known)
         if known.status is Status.REJECTED:
-            self._tell("rejected", known, reason=state.reject_reason)
+            self._tell("rejected", known, reason=_why(state))
 
     def _changed(self, known: Known) -> None:
         if known.status is Status.OPEN:
@@ -506,12 +519,20 @@ class LiveHost:
             str(what),
             {
                 "client_order_id": order.id,
+                "symbol": order.symbol,
                 "side": "buy" if order.is_buy else "sell",
                 "type": known.kind,
                 "ordered": known.quantity,
                 **{name: value for name, value in about.items() if value not in (None, nan)},
             },
         )
+
+
+def _why(state: OrderState) -> str | None:
+    """Return why an order was rejected: in words, with the code behind them."""
+    if state.reject_detail is None:
+        return state.reject_reason
+    return f"{state.reject_detail} ({state.reject_reason})"
 
 
 def _known(order: Order) -> Known:

@@ -29,6 +29,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     parent_id: Text | None = None
     reject_reason: Reason | None = None
+    #: The same in words, where it is known.
+    reject_detail: Reason | None = None
     updated_at: datetime | None = None
     #: Of an order of the past: when the newest candle closed that the strategy had seen as it was
     #: told of the order's end, in nanoseconds. None: worked out from `updated_at`.

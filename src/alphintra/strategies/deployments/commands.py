@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -9,9 +10,10 @@ import msgspec
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from alphintra import market
+from alphintra import market, trading
 from alphintra.core.clock import now
 from alphintra.core.ids import EventId
+from alphintra.core.instruments import Instrument
 from alphintra.core.money import ZERO
 from alphintra.identity import AuditEvent
 from alphintra.platform import outbox
@@ -28,6 +30,7 @@ from alphintra.strategies.deployments.errors import (
     NoSuchDeployment,
     TooManyDeployments,
 )
+from alphintra.strategies.deployments.funds import Notice, funds_of
 from alphintra.strategies.deployments.models import CertificateRow, DeploymentRow, LogRow
 from alphintra.strategies.deployments.schemas import DeployRequest
 from alphintra.strategies.deployments.status import OVER, WISHES, Status, Wish
@@ -78,24 +81,31 @@ class DeploymentCommands:
 
     services: Services
     versions: Versions
+    desk: trading.TradingService
 
     async def deploy(
         self, caller: Principal, strategy_id: UUID, wanted: DeployRequest
-    ) -> DeploymentRow:
+    ) -> tuple[DeploymentRow, list[Notice]]:
         """Put a strategy to work; it begins as soon as a process takes it.
+
+        Returns:
+            The deployment, and what its owner should know of its money.
 
         Raises:
             NoSuchStrategy, NoSuchVersion, CodeFaulty, …: whatever `Versions` raises.
             CertificateNeeded, BrokerNeeded: it cannot trade at a broker.
             DeploymentInvalid, UnknownInstrument, ParameterRefused: it cannot be as described.
+            CapitalExceedsAccount: the account is not worth its capital.
             TooManyDeployments: the caller has too many at work.
         """
         version = await self.versions.to_run(caller, strategy_id, wanted.version)
+        funds = await funds_of(self.desk, caller, wanted.symbols)
         async with self.services.database.transaction() as session:
             if wanted.mode == "LIVE":
                 await self._refuse_live(session, caller, version)
-            await self._bound(session, caller)
-            await _check_symbols(session, wanted)
+            at_work = await self._bound(session, caller)
+            instruments = await _check_symbols(session, wanted)
+            notices = funds.notices(wanted.capital, at_work, instruments)
             given = _checked(version.declared, wanted.parameters, strategy=version.name)
             parameters = {**version.parameters, **given}
             row = self._row(caller, version, wanted, parameters)
@@ -103,9 +113,11 @@ class DeploymentCommands:
             await session.flush()
             await freeze_version(session, version.id, row.created_at)
             self._log(session, row, f"deployed by its owner: version {version.number}")
+            for notice in notices:
+                self._log(session, row, notice.message, kind="WARNING")
             await outbox.add(session, self._audit(caller, row, "deploy"))
             await wake(session, row.id)
-        return row
+        return row, notices
 
     async def wish(self, caller: Principal, deployment_id: UUID, wish: Wish) -> DeploymentRow:
         """Say what a deployment is to do; the same wish twice changes nothing.
@@ -177,14 +189,17 @@ class DeploymentCommands:
                 raise CertificateNeeded(f"version {version.number} has no passed certificate")
         raise BrokerNeeded("there is no broker connection to trade at")
 
-    async def _bound(self, session: AsyncSession, caller: Principal) -> None:
-        active = await session.scalar(
-            select(func.count()).where(
+    async def _bound(self, session: AsyncSession, caller: Principal) -> Decimal:
+        """Return the capital of all deployments that are at work, if there may be one more."""
+        active = await session.execute(
+            select(func.count(), func.coalesce(func.sum(DeploymentRow.capital), ZERO)).where(
                 DeploymentRow.user_id == caller.user_id, DeploymentRow.status.not_in(OVER)
             )
         )
-        if (active or 0) >= ACTIVE_MAX:
+        count, capital = active.one()
+        if count >= ACTIVE_MAX:
             raise TooManyDeployments(f"{ACTIVE_MAX} of your deployments are at work")
+        return Decimal(capital)
 
     def _row(
         self,
@@ -234,12 +249,14 @@ class DeploymentCommands:
             updated_at=at,
         )
 
-    def _log(self, session: AsyncSession, row: DeploymentRow, message: str) -> None:
+    def _log(
+        self, session: AsyncSession, row: DeploymentRow, message: str, *, kind: str = "STATUS"
+    ) -> None:
         session.add(
             LogRow(
                 deployment_id=row.id,
                 at=now(self.services.clock),
-                kind="STATUS",
+                kind=kind,
                 message=message,
             )
         )
@@ -280,18 +297,18 @@ def _terms(wanted: DeployRequest) -> Terms:
     )
 
 
-async def _check_symbols(session: AsyncSession, wanted: DeployRequest) -> None:
-    quotes = set()
-    for symbol in wanted.symbols:
-        instrument = await market.load_instrument(session, symbol)
+async def _check_symbols(session: AsyncSession, wanted: DeployRequest) -> list[Instrument]:
+    instruments = [await market.load_instrument(session, symbol) for symbol in wanted.symbols]
+    for instrument in instruments:
         if not instrument.tradable:
-            raise DeploymentInvalid(f"{symbol} cannot be traded")
-        quotes.add(instrument.quote)
+            raise DeploymentInvalid(f"{instrument.symbol} cannot be traded")
+    quotes = {instrument.quote for instrument in instruments}
     if len(quotes) > 1:
         raise DeploymentInvalid(
             f"its symbols are priced in {', '.join(sorted(quotes))}; one deployment has one"
             " currency"
         )
+    return instruments
 
 
 def _checked(

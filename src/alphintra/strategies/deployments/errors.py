@@ -33,6 +33,15 @@ class DeploymentInvalid(BadRequest):
     code = "deployment_invalid"
 
 
+class CapitalExceedsAccount(BadRequest):
+    """The capital is more than the account is worth, so its orders would be refused by the desk.
+
+    Deploy with less; `GET /portfolio` tells the account's equity.
+    """
+
+    code = "capital_exceeds_account"
+
+
 class CertificateNeeded(Conflict):
     """Before it trades at a broker, this version needs a day on paper with a passed certificate.
 

@@ -19,7 +19,6 @@ from alphintra.core.orders import OPEN
 from alphintra.sdk.live.told import Execution, OrderState
 from alphintra.strategies.deployments.book import Book, Tide
 from alphintra.strategies.deployments.candles import Candles
-from alphintra.strategies.deployments.step import Line, Step
 from alphintra.strategies.deployments.limits import (
     ORDER_RATE,
     Judge,
@@ -38,6 +37,7 @@ from alphintra.strategies.deployments.signals import (
     trace_id_of,
 )
 from alphintra.strategies.deployments.status import SignalStatus
+from alphintra.strategies.deployments.step import Line, Step
 from alphintra.strategies.deployments.terms import read_terms
 from alphintra.strategies.live import frames
 from alphintra.strategies.live.frames import CandleRow
@@ -340,7 +340,6 @@ def name_prefix(deployment_id: UUID) -> str:
 
 def order_state(view: Mapping[str, Any]) -> OrderState:
     """Return an order, as trading shows it, as strategies are told it."""
-    reason = view["reject_reason"]
     return OrderState(
         id=str(view["id"]),
         client_order_id=view["client_order_id"],
@@ -351,7 +350,8 @@ def order_state(view: Mapping[str, Any]) -> OrderState:
         status=view["status"],
         version=view["version"],
         parent_id=None if view["parent_id"] is None else str(view["parent_id"]),
-        reject_reason=reason,
+        reject_reason=view["reject_reason"],
+        reject_detail=view.get("reject_detail"),
         updated_at=_moment(view["updated_at"]),
     )
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from alphintra import trading
 from alphintra.core.ids import UserId
 from alphintra.platform.services import Services
-from alphintra.strategies.deployments.step import Step
 from alphintra.strategies.deployments.life import Life
+from alphintra.strategies.deployments.step import Step
 from alphintra.strategies.live import frames
 
 #: Signals whose orders are looked at in one query.
@@ -45,4 +45,8 @@ async def _read(
             if life.versions.get(str(order["id"]), -1) < order["version"]
         ]
         fills = await trading.fills_of_orders(session, user_id, changed)
+        rejected = {UUID(str(one["id"])) for one in orders if one["status"] == "REJECTED"}
+        told = await trading.rejections_of(session, rejected.intersection(changed))
+        for order in orders:
+            order["reject_detail"] = told.get(UUID(str(order["id"])))
     return orders, fills

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from alphintra import trading
 from alphintra.core.clock import to_datetime
 from alphintra.platform.http import Cursor, Limit, Page
 from alphintra.platform.security import Permission, Principal, requires
@@ -18,10 +19,12 @@ from alphintra.strategies.deployments.models import CertificateRow, DeploymentRo
 from alphintra.strategies.deployments.schemas import (
     CertificateRequest,
     CertificateView,
+    DeployedView,
     DeploymentView,
     DeployRequest,
     LogView,
     MetricsView,
+    NoticeView,
     ParametersRequest,
     PointView,
     SignalView,
@@ -47,7 +50,7 @@ def _services(request: Request) -> Services:
 def _commands(
     request: Request, strategies: Annotated[Strategies, Depends(strategies_of)]
 ) -> DeploymentCommands:
-    return DeploymentCommands(_services(request), strategies.versions)
+    return DeploymentCommands(_services(request), strategies.versions, trading.trading(request))
 
 
 def _views(request: Request) -> DeploymentViews:
@@ -77,11 +80,12 @@ async def deploy_strategy(
     caller: Deployer,
     commands: Commands,
     response: Response,
-) -> DeploymentView:
+) -> DeployedView:
     """Put a strategy to work on paper; ask for its status by the id."""
-    row = await commands.deploy(caller, strategy_id, wanted)
+    row, notices = await commands.deploy(caller, strategy_id, wanted)
     response.headers["Location"] = f"/api/v1/deployments/{row.id}"
-    return deployment_view(row)
+    warnings = [NoticeView(code=one.code, message=one.message) for one in notices]
+    return DeployedView(**dict(deployment_view(row)), warnings=warnings)
 
 
 @router.get("/deployments")

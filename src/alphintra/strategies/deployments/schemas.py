@@ -184,6 +184,19 @@ class DeploymentView(Schema):
     ended_at: datetime | None
 
 
+class NoticeView(Schema):
+    """Something that a deployment was started with nevertheless."""
+
+    code: str
+    message: str
+
+
+class DeployedView(DeploymentView):
+    """A deployment that was just started, and what may keep its orders from being filled."""
+
+    warnings: list[NoticeView]
+
+
 class SignalView(Schema):
     """A decision of a strategy, and what became of it."""
 

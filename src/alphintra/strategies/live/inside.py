@@ -353,8 +353,11 @@ class Outgoing:
                 self.logs.append(Log(at_ns=self._feed.now_ns, message=message))
             elif not self.warnings or not self.warnings[0].startswith("of the log"):
                 self.warnings.insert(0, f"of the log only {frames.LOGS_MAX} lines were kept")
-        elif what == "rejected":
-            self.warnings.append(plain(f"{about['client_order_id']}: {about.get('reason', '')}"))
+        elif what in {"rejected", "too_small"}:
+            quantity = f"{about['ordered']:.12g} " if about["ordered"] else ""
+            reason = about.get("reason") or "no reason was given"
+            order = f"{about['side']} {quantity}{about['symbol']}"
+            self.warnings.append(plain(f"{order}, not ordered: {reason}"))
         del self.warnings[frames.WARNINGS_MAX :]
 
 

@@ -26,6 +26,9 @@ class DollarCostAveraging(Strategy):
                 continue
             is_slump = close.now < (1 - self.slump) * self.highest[symbol].now
             spent = self.amount * (self.more if is_slump else 1.0)
-            quantity = min(spent, 0.99 * self.cash) // close.now
-            if quantity >= 1:
+            money = min(spent, 0.99 * self.cash)
+            quantity = self.whole_lots(money / close.now, symbol)
+            if quantity:
                 self.buy(quantity, symbol, tag="slump" if is_slump else "as usual")
+            else:
+                self.log(f"{money:,.2f} buy less than one lot of {symbol}")

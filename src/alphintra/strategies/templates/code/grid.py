@@ -28,9 +28,12 @@ class Grid(Strategy):
         if held == 0:
             # Sized when the grid is empty, so that each step is worth the same.
             money = self.share * self.equity / len(self.symbols)
-            self.unit[bar.symbol] = money / self.steps // self.middle.now
+            unit = self.whole_lots(money / self.steps / self.middle.now)
+            if not unit and self.unit.get(bar.symbol) != 0.0:
+                self.log(f"{money:,.2f} in {self.steps} steps: less than one lot each")
+            self.unit[bar.symbol] = unit
         unit = self.unit.get(bar.symbol, 0.0)
-        if unit < 1:
+        if not unit:
             return
         level = round(held / unit)
         if level < self.steps:
