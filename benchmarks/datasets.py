@@ -34,7 +34,7 @@ from starlette.requests import HTTPConnection
 from alphintra.core.clock import SystemClock
 from alphintra.core.ids import TimeOrderedIds, UserId
 from alphintra.market import DatasetService, datasets_router
-from alphintra.market.datasets.parsing_process import Checked
+from alphintra.market.datasets.taking import Checked
 from alphintra.platform import bus as bus_module
 from alphintra.platform import http, migrations
 from alphintra.platform.database import Database
@@ -165,10 +165,11 @@ async def take(service: DatasetService, table: pa.Table, folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def serving(services: Services) -> AsyncIterator[str]:
+async def serving(services: Services, service: DatasetService) -> AsyncIterator[str]:
     """Serve the routes of datasets."""
     app = FastAPI()
     app.state.services = services
+    app.state.datasets = service
     app.state.authenticator = Everybody()
     app.include_router(datasets_router)
     http.install(app)
@@ -202,7 +203,7 @@ async def run(rows: int, servers: Endpoints, folder: Path) -> None:
         measure, f"{rows:,} candles ({size:.0f} MiB) to arrays", READ, str(file), REPEATS + 1
     )
     (dataset,), _ = await service.page(USER, limit=1, cursor=None)
-    async with serving(services) as url:
+    async with serving(services, service) as url:
         await asyncio.to_thread(
             measure,
             f"{rows:,} candles by HTTP as Arrow",

@@ -104,7 +104,7 @@ def test_the_exit_code_tells_whether_something_is_wrong(
 
 def test_a_host_that_isolates_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_sandbox() == Finding(
-        name="sandbox", state="ok", detail="users' code is isolated by bubblewrap"
+        name="sandbox", state="ok", detail="users' code and uploads are isolated by bubblewrap"
     )
 
     async def nothing() -> State:
@@ -113,5 +113,6 @@ def test_a_host_that_isolates_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sandbox, "state", nothing)
     finding = check_sandbox()
     assert finding.state == "wrong"
-    assert finding.detail == "users' code is refused: landlock: this kernel has no Landlock"
+    reason = "landlock: this kernel has no Landlock"
+    assert finding.detail == f"users' code and uploads are refused: {reason}"
     assert "bubblewrap" in finding.advice

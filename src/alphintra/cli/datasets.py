@@ -349,14 +349,21 @@ def _check_here(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
 
     import msgspec
 
-    from alphintra.market import check_apart, options_of
+    from alphintra.market import check_apart, check_here, options_of
+    from alphintra.platform.sandbox import SandboxUnavailable
 
+    how: dict[str, Any] = {  # what both take
+        "name": file.name,
+        "options": options_of(given),
+        "now_ns": time.time_ns(),
+    }
     with tempfile.TemporaryDirectory(prefix="alphintra-check-") as name:
         folder = Path(name)
         shutil.copyfile(file, folder / "upload")
-        checked = asyncio.run(
-            check_apart(folder, name=file.name, options=options_of(given), now_ns=time.time_ns())
-        )
+        try:
+            checked = asyncio.run(check_apart(folder, **how))
+        except SandboxUnavailable:  # it is our caller's own file, in our caller's own process
+            checked = check_here(folder, **how)
     told: dict[str, Any] = msgspec.to_builtins(checked)
     return told
 

@@ -92,17 +92,17 @@ def check_python() -> Finding:
 
 
 def check_sandbox() -> Finding:
-    """Look whether users' code can be isolated here."""
+    """Look whether users' code and files can be isolated here."""
     from alphintra.platform.sandbox import Mode, state
 
     found = asyncio.run(state())
     if found.mode is Mode.NONE:
         return _wrong(
             "sandbox",
-            f"users' code is refused: {found.reason}",
+            f"users' code and uploads are refused: {found.reason}",
             "Use a kernel with Landlock (5.13 or later, `lsm=landlock,…`), or install bubblewrap.",
         )
-    return _ok("sandbox", f"users' code is isolated by {found.mode}")
+    return _ok("sandbox", f"users' code and uploads are isolated by {found.mode}")
 
 
 def check_disk(folder: Path) -> Finding:

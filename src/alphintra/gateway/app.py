@@ -129,6 +129,7 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
     """
     authenticator = identity.build_authenticator(services)
     market_data = market.MarketService(services)
+    datasets = market.DatasetService(services)
     desk = trading.TradingService(services, market_data)
     workshop = strategies.build_strategies(services, preload=(research.DRY_RUN,)) if api else None
     app = compose(
@@ -156,11 +157,13 @@ def create_app(services: Services, *, api: bool = True, stream: bool = True) -> 
         snapshots=ContextSnapshots(services.database, market_data) if stream else None,
         closing=(
             *((workshop.close,) if workshop else ()),
+            datasets.close,
             desk.close,
             authenticator.close,
         ),
     )
     app.state.trading = desk
     app.state.market = market_data
+    app.state.datasets = datasets
     app.state.strategies = workshop
     return app

@@ -49,7 +49,9 @@ class Ready(Schema):
 
 
 class SandboxState(Schema):
-    """What isolates users' code on this host: `none` means that it is not run, and `reason` why."""
+    """What isolates users' code and uploads on this host: with `none` the one is not run and the
+    other not read, and `reason` says why.
+    """
 
     mode: sandbox.Mode
     reason: str
@@ -116,7 +118,7 @@ def health_router(
 
     @router.get("/health/sandbox", dependencies=[public()], operation_id="sandbox_state")
     async def sandbox_state() -> SandboxState:
-        """Say what isolates users' code here, or why it is refused."""
+        """Say what isolates users' code and uploads here, or why they are refused."""
         found = await sandbox.state(services.settings.sandbox)
         return SandboxState(mode=found.mode, reason=found.reason)
 

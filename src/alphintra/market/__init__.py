@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alphintra.market.datasets import read_bars, read_quotes, read_series, read_trades
     from alphintra.market.datasets.bundled import seed_datasets
     from alphintra.market.datasets.options import options_of
-    from alphintra.market.datasets.parsing_process import check_apart
+    from alphintra.market.datasets.parsing_process import check_apart, check_here
     from alphintra.market.datasets.routes import datasets_router
     from alphintra.market.datasets.service import Dataset, DatasetService
     from alphintra.market.feed import run_market
@@ -45,7 +45,7 @@ _HOMES: Final = {
     "datasets": ("read_bars", "read_quotes", "read_series", "read_trades"),
     "datasets.bundled": ("seed_datasets",),
     "datasets.options": ("options_of",),
-    "datasets.parsing_process": ("check_apart",),
+    "datasets.parsing_process": ("check_apart", "check_here"),
     "datasets.routes": ("datasets_router",),
     "datasets.service": ("Dataset", "DatasetService"),
     "feed": ("run_market",),
@@ -97,6 +97,7 @@ __all__ = [
     "SourceView",
     "TradingSession",
     "check_apart",
+    "check_here",
     "consumers",
     "datasets_router",
     "history_result",

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, Final
 
 from alphintra.market.errors import ColumnsNotRecognised, FileNotReadable, FileTooLarge
+from alphintra.market.handles import AnyFile, open_bytes, open_parquet, open_text, size_of
 
 FILE_BYTES_MAX: Final = 2 * 1024**3
 ROWS_MAX: Final = 5_000_000
@@ -108,7 +108,7 @@ class Table:
     rows: Iterator[tuple[int, Row | None, str]]
 
 
-def open_table(path: Path, *, columns: Sequence[str] = (), base: str = "") -> Table:
+def open_table(path: AnyFile, *, columns: Sequence[str] = (), base: str = "") -> Table:
     """Open a file.
 
     Args:
@@ -121,8 +121,8 @@ def open_table(path: Path, *, columns: Sequence[str] = (), base: str = "") -> Ta
         ColumnsNotRecognised: the columns do not tell what the file holds.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        size = size_of(path)
+        with open_bytes(path) as file:
             magic = file.read(4)
     except OSError as error:
         raise FileNotReadable(f"{path.name} cannot be read: {error.strerror}") from error
@@ -173,7 +173,7 @@ def _not_recognised(names: Sequence[str]) -> ColumnsNotRecognised:
     )
 
 
-def _open_csv(path: Path, *, columns: Sequence[str], base: str) -> Table:
+def _open_csv(path: AnyFile, *, columns: Sequence[str], base: str) -> Table:
     lines = csv_lines(path)
     head = list(islice(lines, HEADER_LINES_MAX))
     if not head:
@@ -209,7 +209,7 @@ def _open_csv(path: Path, *, columns: Sequence[str], base: str) -> Table:
     )
 
 
-def csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
+def csv_lines(path: AnyFile) -> Iterator[tuple[list[str], str]]:
     """Yield the cells and the text of each line of a CSV file that is not empty.
 
     Raises:
@@ -217,7 +217,7 @@ def csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
     """
     csv.field_size_limit(CELL_LENGTH_MAX)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path) as file:
             delimiter = find_delimiter(path)
             reader = csv.reader(_bounded(file, path), delimiter=delimiter)
             for cells in reader:
@@ -234,14 +234,16 @@ def csv_lines(path: Path) -> Iterator[tuple[list[str], str]]:
         raise FileNotReadable(f"{path.name} cannot be read: {error.strerror}") from error
 
 
-def find_delimiter(path: Path) -> str:
+def find_delimiter(path: AnyFile) -> str:
     """Return what parts the cells of a text, by its first lines."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_text(path) as file:
         first = "".join(file.readline(CELL_LENGTH_MAX) for _ in range(HEADER_LINES_MAX))
     return max(",;\t|", key=first.count)
 
 
-def _bounded(file: Any, path: Path) -> Iterator[str]:  # a text file; `TextIO` has no bounded lines
+def _bounded(
+    file: Any, path: AnyFile
+) -> Iterator[str]:  # a text file; `TextIO` has no bounded lines
     line_length_max = CELL_LENGTH_MAX * 64
     while line := file.readline(line_length_max):
         if len(line) == line_length_max:
@@ -260,12 +262,11 @@ def _number(
         yield count, cells if len(cells) == width else None, raw
 
 
-def _open_parquet(path: Path, *, columns: Sequence[str], base: str) -> Table:
+def _open_parquet(path: AnyFile, *, columns: Sequence[str], base: str) -> Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path, memory_map=True)
+        file = open_parquet(path)
         meta = file.metadata
         names = list(columns) if columns else list(file.schema_arrow.names)
         own = list(file.schema_arrow.names)
@@ -300,7 +301,7 @@ def _open_parquet(path: Path, *, columns: Sequence[str], base: str) -> Table:
 def _parquet_rows(
     file: Any,  # pyarrow has no types
     wanted: list[str],
-    path: Path,
+    path: AnyFile,
 ) -> Iterator[tuple[int, Row | None, str]]:
     import pyarrow as pa
 

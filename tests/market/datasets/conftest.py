@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from alphintra.core.clock import SystemClock
 from alphintra.core.errors import NotAuthenticated
 from alphintra.core.ids import TimeOrderedIds, UserId
-from alphintra.market import datasets_router, seed_datasets, seed_instruments
+from alphintra.market import DatasetService, datasets_router, seed_datasets, seed_instruments
 from alphintra.platform import bus as bus_module
 from alphintra.platform import http
 from alphintra.platform.database import Database
@@ -73,10 +73,19 @@ def storage(services: Services) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def client(services: Services) -> AsyncIterator[httpx.AsyncClient]:
+async def datasets(services: Services) -> AsyncIterator[DatasetService]:
+    """The service of the routes."""
+    service = DatasetService(services)
+    yield service
+    await service.close()
+
+
+@pytest.fixture(scope="module")
+async def client(services: Services, datasets: DatasetService) -> AsyncIterator[httpx.AsyncClient]:
     """The routes, called as ann unless a header says otherwise."""
     app = FastAPI()
     app.state.services = services
+    app.state.datasets = datasets
     app.state.authenticator = HeaderAuthenticator()
     app.include_router(datasets_router)
     http.install(app)

@@ -120,19 +120,18 @@ ROWS = [
 ]  # fmt: skip
 
 
-def parse(path: Path, folder: Path, **options: Any) -> Parsed:
+def parse(path: Path, **options: Any) -> Parsed:
     return parse_file(
         path,
         name=path.name,
         options=UploadOptions(**options).checked(),
         now_ns=NOW_NS,
-        folder=folder,
     )
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name} {sorted(row.options)}")
-def test_verdict(row: Row, market_data_dir: Path, tmp_path: Path) -> None:
-    parsed = parse(market_data_dir / "dirty" / row.name, tmp_path, **row.options)
+def test_verdict(row: Row, market_data_dir: Path) -> None:
+    parsed = parse(market_data_dir / "dirty" / row.name, **row.options)
     report = parsed.report
     assert report.verdict == row.verdict, report
     found = {one.code: one for one in report.findings if one.code not in NOTES}
@@ -167,7 +166,7 @@ def test_every_dirty_file_has_a_row(market_data_dir: Path) -> None:
     }
 
 
-def test_proposals_are_right(market_data_dir: Path, tmp_path: Path) -> None:
+def test_proposals_are_right(market_data_dir: Path) -> None:
     wanted = {
         ("ninjabot_btc-1h_noheader.csv", "columns"): "time,open,close,low,high,volume,extra_1",
         ("minute_twx_20140623_trade.zip", "columns"): "time,open,high,low,close,volume",
@@ -175,23 +174,21 @@ def test_proposals_are_right(market_data_dir: Path, tmp_path: Path) -> None:
         ("mpf_SP500_NOV2019_IDay.csv", "date_format"): "%m/%d/%Y %H:%M",
     }
     for (name, option), proposal in wanted.items():
-        folder = tmp_path / f"{name}-{option}"
-        folder.mkdir()
-        report = parse(market_data_dir / "dirty" / name, folder).report
+        report = parse(market_data_dir / "dirty" / name).report
         choices = [one.choices for one in report.findings if one.option == option]
         assert choices[0][0] == proposal
 
 
-def test_volume_of_the_base_asset_is_taken(market_data_dir: Path, tmp_path: Path) -> None:
-    parsed = parse(market_data_dir / "dirty" / "Coinbase_BTCUSD_1h.csv", tmp_path)
+def test_volume_of_the_base_asset_is_taken(market_data_dir: Path) -> None:
+    parsed = parse(market_data_dir / "dirty" / "Coinbase_BTCUSD_1h.csv")
     assert parsed.content is not None
     (bars,) = parsed.content.series
     assert isinstance(bars, Bars)
     assert bars.volume[-1] == 61.25
 
 
-def test_actions_that_a_file_names_are_kept(market_data_dir: Path, tmp_path: Path) -> None:
-    parsed = parse(market_data_dir / "dirty" / "AV-L-1wk-bad-stock-split-fixed.csv", tmp_path)
+def test_actions_that_a_file_names_are_kept(market_data_dir: Path) -> None:
+    parsed = parse(market_data_dir / "dirty" / "AV-L-1wk-bad-stock-split-fixed.csv")
     assert parsed.adjustment == "split"
     assert [one.ratio for one in parsed.actions if one.ratio] == [0.76]
     assert max(one.amount for one in parsed.actions) == 101.69

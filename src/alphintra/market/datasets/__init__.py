@@ -2,11 +2,11 @@
 
 from alphintra.market.datasets.reading import (
     Layout,
-    OpenFile,
     read_bars,
     read_quotes,
     read_series,
     read_trades,
 )
+from alphintra.market.handles import OpenFile
 
 __all__ = ["Layout", "OpenFile", "read_bars", "read_quotes", "read_series", "read_trades"]

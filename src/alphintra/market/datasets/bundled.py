@@ -12,9 +12,10 @@ from sqlalchemy import select
 from alphintra.market.datasets import deriving
 from alphintra.market.datasets.actions import Action
 from alphintra.market.datasets.options import DAY_NS, UploadOptions
-from alphintra.market.datasets.parsing_process import DATA, UPLOAD, Checked, check_here
+from alphintra.market.datasets.parsing_process import check_here
 from alphintra.market.datasets.service import DatasetService, day_ns
 from alphintra.market.datasets.storage import open_store
+from alphintra.market.datasets.taking import DATA, UPLOAD, Checked
 from alphintra.market.models import DatasetRow
 from alphintra.market.seed import BUNDLED
 from alphintra.platform.services import Services

@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from alphintra.engine.series import Floats, Times
@@ -19,6 +17,7 @@ from alphintra.market.datasets.moments import TimeColumn, time_cells
 from alphintra.market.datasets.options import SYMBOL
 from alphintra.market.errors import FileNotReadable, FileTooLarge
 from alphintra.market.files import ROWS_MAX, Kind, Table
+from alphintra.market.handles import AnyFile, open_bytes, open_parquet
 
 CHUNK_ROWS: Final = 65_536
 _BLOCK_BYTES: Final = 4 * 1024**2
@@ -63,7 +62,7 @@ class _Chunk:
     length: int
 
 
-def collect(path: Path, table: Table, column: TimeColumn, *, is_parquet: bool) -> Raw:
+def collect(path: AnyFile, table: Table, column: TimeColumn, *, is_parquet: bool) -> Raw:
     """Read all rows.
 
     Raises:
@@ -177,7 +176,7 @@ def _chunks(table: Table, misshapen: list[int]) -> Iterator[_Chunk]:
             )
 
 
-def _csv_chunks(path: Path, table: Table) -> Iterator[_Chunk]:
+def _csv_chunks(path: AnyFile, table: Table) -> Iterator[_Chunk]:
     """Yield the rows of a text whose every cell is what it should be.
 
     Raises:
@@ -190,7 +189,7 @@ def _csv_chunks(path: Path, table: Table) -> Iterator[_Chunk]:
     floats = {*fields.values(), *_extras(table.names).values()} - set(texts)
     names = [f"c{at}" for at in range(len(table.names))]
     reader = pc.open_csv(
-        path,
+        open_bytes(path),
         read_options=pc.ReadOptions(
             use_threads=False,
             block_size=_BLOCK_BYTES,
@@ -230,13 +229,13 @@ def _require_same(times: Any, sample: list[Any]) -> None:  # an Arrow array, and
         raise pa.ArrowInvalid("the header is not where it was thought to be")
 
 
-def _parquet_chunks(path: Path, table: Table) -> Iterator[_Chunk]:
+def _parquet_chunks(path: AnyFile, table: Table) -> Iterator[_Chunk]:
     positions = {*table.fields.values(), *_extras(table.names).values()}
     at_time = table.fields.get("time", table.fields.get("close_time", 0))
     read = 0
     try:
         # One thread and no read-ahead: this process may not start more.
-        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        file = open_parquet(path, pre_buffer=False)
         own = file.schema_arrow.names
         wanted = {own[at]: at for at in sorted(positions)}
         batches = file.iter_batches(CHUNK_ROWS, columns=list(wanted), use_threads=False)

@@ -46,6 +46,11 @@ class Content:
         return _KINDS[type(self.series[0])]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return ("ts", *COLUMNS[self.kind])
+
+    @property
     def layout(self) -> Layout:
         slices: dict[str, tuple[int, int]] = {}
         start = 0
@@ -73,7 +78,7 @@ class Content:
         """Return the hash of the content, 64 hex digits."""
         digest = hashlib.sha256(_FORMAT)
         digest.update(msgspec.json.encode(self.layout, order="sorted"))
-        for name in ("ts", *COLUMNS[self.kind]):
+        for name in self.names:
             column = self.column(name)
             digest.update(f"\n{name} {column.dtype.kind}{column.dtype.itemsize}\n".encode())
             digest.update(_plain(column))

@@ -7,14 +7,14 @@ from alphintra.engine.series import Bars, Series
 from alphintra.market.datasets.actions import Action
 from alphintra.market.datasets.adjusting import adjust
 from alphintra.market.datasets.checking import check
-from alphintra.market.datasets.content import Content, content_of, write_parquet
+from alphintra.market.datasets.content import Content, content_of
 from alphintra.market.datasets.errors import CannotDerive
 from alphintra.market.datasets.findings import Findings
 from alphintra.market.datasets.judging import judged_of
 from alphintra.market.datasets.options import UploadOptions, timeframe_ns
-from alphintra.market.datasets.parsing_process import Checked, Facts
 from alphintra.market.datasets.reading import read_layout, read_series
 from alphintra.market.datasets.resampling import Sessions, resample
+from alphintra.market.datasets.taking import Checked, take
 
 #: Makes the content of a new dataset.
 Making = Callable[[], Content]
@@ -61,26 +61,10 @@ def finish(content: Content, file: Path, *, actions: Sequence[Action], adjustmen
     findings = Findings()
     # Jumps were decided about when the data came; here they are told, not asked.
     check(judged_of(content), UploadOptions(jumps="keep"), findings)
-    write_parquet(content, file)
-    return Checked(
+    return take(
+        content,
+        file,
         report=findings.report(rows=content.rows, kept=content.rows),
-        facts=facts_of(content, file),
         actions=tuple(actions),
         adjustment=adjustment,
-    )
-
-
-def facts_of(content: Content, file: Path) -> Facts:
-    """Return what is in a dataset whose file was written."""
-    first_ns, last_ns = content.span_ns
-    return Facts(
-        sha256=content.sha256(),
-        kind=content.kind,
-        symbols=tuple(content.layout.slices),
-        timeframe=content.timeframe,
-        step_ns=content.step_ns,
-        rows=content.rows,
-        first_ns=first_ns,
-        last_ns=last_ns,
-        bytes=file.stat().st_size,
     )

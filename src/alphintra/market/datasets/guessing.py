@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from alphintra.engine.series import Floats
 from alphintra.market.errors import FileNotReadable, FileTooLarge
 from alphintra.market.files import csv_lines
+from alphintra.market.handles import AnyFile
 
 _ROWS: Final = 500
 #: Orders in which vendors write the four prices, the usual one first.
@@ -25,7 +25,7 @@ _ORDERS: Final = (
 _COLUMNS_MIN, _COLUMNS_MAX = 5, 30
 
 
-def propose_columns(path: Path) -> tuple[str, ...]:
+def propose_columns(path: AnyFile) -> tuple[str, ...]:
     """Return names for the columns of a headerless CSV file of candles; none if it is none.
 
     The first column is the time. Of the usual orders of prices the one is proposed in which high

@@ -1,7 +1,7 @@
 """From bytes to a table: what a file is, by its content; the one file in an archive; JSON.
 
 A file's name decides nothing. What is packed twice, has several files, or unpacks to far more than
-it weighs is refused before it is unpacked.
+it weighs is refused before it is unpacked; and nothing is unpacked to a disk.
 """
 
 import re
@@ -27,6 +27,14 @@ from alphintra.market.files import (
     Table,
     find_fields,
     open_table,
+)
+from alphintra.market.handles import (
+    AnyFile,
+    OpenFile,
+    PackedFile,
+    open_archive,
+    open_bytes,
+    size_of,
 )
 
 UNPACKED_BYTES_MAX: Final = 1024**3
@@ -65,15 +73,15 @@ class Opened:
     `name` is that of the file inside the archive, if there is one.
     """
 
-    path: Path
+    path: AnyFile
     name: str
     format: str
     has_bom: bool = False
     is_zipped: bool = False
 
 
-def recognise(path: Path, name: str, folder: Path) -> Opened:
-    """Say what a file is; unpack an archive of one file into `folder`.
+def recognise(path: Path | OpenFile, name: str) -> Opened:
+    """Say what a file is, and what the one file in an archive is.
 
     Raises:
         FileNotReadable: it is nothing that is taken.
@@ -82,15 +90,15 @@ def recognise(path: Path, name: str, folder: Path) -> Opened:
     opened = _recognise(path, name)
     if opened.format != "zip":
         return opened
-    inner_path, inner_name = _unpack(path, folder)
-    inner = _recognise(inner_path, inner_name)
+    packed = _look_inside(path)
+    inner = _recognise(packed, packed.member.filename)
     if inner.format == "zip":
         raise NotThisArchive("an archive in an archive is not taken")
     return replace(inner, is_zipped=True)
 
 
-def _recognise(path: Path, name: str) -> Opened:
-    with path.open("rb") as file:
+def _recognise(path: AnyFile, name: str) -> Opened:
+    with open_bytes(path) as file:
         head = file.read(4096)
     if not head:
         raise FileNotReadable("the file is empty")
@@ -107,13 +115,15 @@ def _recognise(path: Path, name: str) -> Opened:
     return Opened(path=path, name=name, format=kind, has_bom=has_bom)
 
 
-def _unpack(path: Path, folder: Path) -> tuple[Path, str]:
+def _look_inside(path: Path | OpenFile) -> PackedFile:
+    """Return the one file in an archive, read once to the end: so its sum is known to be right."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            member = _only_member(archive)
-            target = folder / "unpacked"
-            _copy(archive, member, target)
-            return target, member.filename
+        with open_archive(path) as archive:
+            packed = PackedFile(path, _only_member(archive))
+        with open_bytes(packed) as file:
+            while file.read(_BLOCK):
+                pass
+        return packed
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
         raise NotThisArchive(f"the archive is damaged: {str(error)[:100]}") from error
 
@@ -142,16 +152,6 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return member
 
 
-def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    written = 0
-    with archive.open(member) as packed, target.open("xb") as file:
-        while block := packed.read(_BLOCK):
-            written += len(block)
-            if written > member.file_size:
-                raise NotThisArchive("the archive unpacks to more than it says")
-            file.write(block)
-
-
 def open_text(opened: Opened, options: UploadOptions) -> Table:
     """Open CSV or JSON as a table.
 
@@ -174,14 +174,16 @@ def _base_of(table: Table, symbol: str) -> str:
     return next((asset for asset in assets if symbol.upper().startswith(asset)), "")
 
 
-def _open_json(path: Path, *, columns: Sequence[str] = (), base: str = "") -> Table:
-    if path.stat().st_size > JSON_BYTES_MAX:
+def _open_json(path: AnyFile, *, columns: Sequence[str] = (), base: str = "") -> Table:
+    size = size_of(path)
+    if size > JSON_BYTES_MAX:
         raise FileTooLarge(f"JSON has at most {JSON_BYTES_MAX:,} bytes; send it as CSV or Parquet")
     try:
-        document = msgspec.json.decode(path.read_bytes().removeprefix(_BOM))
+        with open_bytes(path) as file:
+            document = msgspec.json.decode(file.read().removeprefix(_BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileNotReadable(f"the file is not JSON: {str(error)[:100]}") from error
-    names, rows = _table_of(document, rows_max=path.stat().st_size // _JSON_ROW_BYTES_MIN + 1)
+    names, rows = _table_of(document, rows_max=size // _JSON_ROW_BYTES_MIN + 1)
     if len(names) > COLUMNS_MAX:
         raise FileTooLarge(f"the file has more than {COLUMNS_MAX} columns")
     if len(rows) > ROWS_MAX:

@@ -27,6 +27,7 @@ from alphintra.market.datasets.options import (
 )
 from alphintra.market.errors import ColumnsNotRecognised, FileNotReadable, FileTooLarge
 from alphintra.market.files import Kind, Table, open_table
+from alphintra.market.handles import OpenFile
 
 _MONTH_NS: Final = 31 * DAY_NS
 _ADJUSTED: Final = re.compile(r"adj(usted)?[ _.]*close", re.IGNORECASE)
@@ -44,18 +45,15 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     adjustment: str = "unknown"
 
 
-def parse_file(
-    path: Path, *, name: str, options: UploadOptions, now_ns: int, folder: Path
-) -> Parsed:
+def parse_file(path: Path | OpenFile, *, name: str, options: UploadOptions, now_ns: int) -> Parsed:
     """Read and judge a file; nothing of it raises, all of it is in the report.
 
     Args:
         name: what its sender calls it; only for proposals.
-        folder: where an archive may be unpacked.
     """
     findings = Findings()
     try:
-        opened = recognise(path, name, folder)
+        opened = recognise(path, name)
         return _parse(opened, options, now_ns, findings)
     except (FileNotReadable, FileTooLarge, ColumnsNotRecognised) as problem:
         findings.refuse(problem.code, problem.detail, _advice(problem))

@@ -1,32 +1,38 @@
-"""Parsing in a process of its own: whoever sends a bomb or a file that breaks a parser breaks this.
+"""Reading users' files in the sandbox: whoever sends a bomb or a file that breaks a parser breaks
+a process that has nothing, and nobody else's.
 
-    python -I -m alphintra.market.datasets.parsing_process FOLDER
-
-The folder holds `upload` and `job.json`; the process leaves `result.json` and, when the file was
-taken, `data.parquet`. Its memory and CPU time grow with what was sent, so that a small file cannot
-ask for much.
+Memory and time of the process grow with what was sent, so that a small file cannot ask for much.
+What it says is not believed: numbers are taken from it, and judged, hashed and written here.
 """
 
 import asyncio
-import sys
-import time
-from contextlib import suppress
+import mmap
+import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
-from alphintra.market.datasets.actions import Action
-from alphintra.market.datasets.confinement import confine_early, confine_late
-from alphintra.market.datasets.findings import Findings, QualityReport
+from alphintra.market.datasets.findings import Findings
+from alphintra.market.datasets.inside import Job, Read
 from alphintra.market.datasets.options import UploadOptions
+from alphintra.market.datasets.parsing import parse_file
+from alphintra.market.datasets.taking import DATA, LENT_BYTES, UPLOAD, Checked, take, take_over
+from alphintra.platform.sandbox import (
+    ChildEnded,
+    Ended,
+    Isolation,
+    Limits,
+    Reason,
+    Sandbox,
+    SandboxUnavailable,
+    memory,
+)
 
-UPLOAD: Final = "upload"
-DATA: Final = "data.parquet"
-_JOB: Final = "job.json"
-_RESULT: Final = "result.json"
-_RESULT_BYTES_MAX: Final = 4 * 1024**2
+_ENTRY: Final = "alphintra.market.datasets.inside:serve"
+_WARM_UP: Final = "alphintra.market.datasets.inside:warm_up"
+_READ_BYTES_MAX: Final = 4 * 1024**2
 _MIB: Final = 1024**2
 #: What a small upload may have, and what each byte of it adds.
 _MEMORY_BYTES, _MEMORY_PER_BYTE, _MEMORY_MAX = 144 * _MIB, 5, 1024 * _MIB
@@ -35,157 +41,134 @@ _MEMORY_PER_PACKED_BYTE: Final = 20
 _CPU_S, _CPU_PER_BYTE = 6, 0.25 / _MIB
 #: A process waits for its turn on a busy machine; what it may compute is bounded by itself.
 _WALL_PER_CPU: Final = 4.0
-_FILE_BYTES, _FILE_PER_BYTE, _FILE_MAX = 64 * _MIB, 100, 1024 * _MIB
 
 log = structlog.get_logger(__name__)
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the dataset that a file became."""
+def reading_room(isolation: Isolation | str | None = None) -> Sandbox:
+    """Return the sandbox that files are read in; it opens with the first one.
 
-    sha256: str
-    kind: str
-    symbols: tuple[str, ...]
-    timeframe: str
-    step_ns: int
-    rows: int
-    first_ns: int
-    last_ns: int
-    bytes: int
+    Args:
+        isolation: what to isolate with; None: what the settings say.
+    """
+    return Sandbox(preload=(_WARM_UP,), isolation=isolation)
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on a file; with facts when it was taken and `data.parquet` is there."""
+async def check_apart(
+    folder: Path,
+    *,
+    name: str,
+    options: UploadOptions,
+    now_ns: int,
+    sandbox: Sandbox | None = None,
+) -> Checked:
+    """Parse `folder/upload` in a process that can do nothing else, and return what came of it.
 
-    report: QualityReport
-    facts: Facts | None = None
-    actions: tuple[Action, ...] = ()
-    adjustment: str = "unknown"
+    Args:
+        sandbox: a `reading_room`; None: one for this file alone.
 
-
-class _Job(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    options: UploadOptions
-    now_ns: int
-
-
-async def check_apart(folder: Path, *, name: str, options: UploadOptions, now_ns: int) -> Checked:
-    """Parse `folder/upload` in a process of its own and return what came of it."""
-    size = (folder / UPLOAD).stat().st_size
-    job = _Job(name=name[-200:], options=options, now_ns=now_ns)
-    (folder / _JOB).write_bytes(msgspec.json.encode(job))
-    cpu_s = _CPU_S + size * _CPU_PER_BYTE
-    began_s = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-m",
-        "alphintra.market.datasets.parsing_process",
-        str(folder),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-        # Nothing of ours: no secrets, no addresses. One arena and one thread keep memory small.
-        env={
-            "LANG": "C.UTF-8",
-            "MALLOC_ARENA_MAX": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "ARROW_DEFAULT_MEMORY_POOL": "system",
-        },
-    )
-    in_time = True
-    said = b""
+    Raises:
+        SandboxUnavailable: nothing isolates on this host, so nothing is read.
+    """
+    if sandbox is None:
+        async with reading_room() as opened:
+            return await check_apart(
+                folder, name=name, options=options, now_ns=now_ns, sandbox=opened
+            )
+    job = Job(name=name[-200:], options=options, now_ns=now_ns)
+    lent = memory(LENT_BYTES, name="columns")
     try:
-        _, said = await asyncio.wait_for(process.communicate(), cpu_s * _WALL_PER_CPU)
-    except TimeoutError:
-        in_time = False
+        read = await _read(sandbox, folder / UPLOAD, job, lent)
+        # The process is gone: nobody writes to this memory any more.
+        columns = mmap.mmap(lent, 0, access=mmap.ACCESS_READ)
+    except ChildEnded as error:
+        return _not_read(error.ended)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return _not_believed(error)
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    checked = _result(folder) if in_time and process.returncode == 0 else None
-    if checked is None:
-        log.warning(
-            "upload_beyond_limits",
-            bytes=size,
-            returncode=process.returncode,
-            seconds=round(time.monotonic() - began_s, 2),
-            error=said.decode(errors="replace")[-500:],
-        )
-        return _beyond_limits()
-    return checked
-
-
-def _beyond_limits() -> Checked:
-    findings = Findings()
-    findings.refuse(
-        "beyond_limits",
-        "reading the file takes more time or memory than a file of its size may take",
-        "It may be damaged, or unpack to far more than it weighs. Send plain CSV or Parquet.",
-    )
-    return Checked(report=findings.report())
-
-
-def _result(folder: Path) -> Checked | None:
-    file = folder / _RESULT
+        os.close(lent)
     try:
-        if file.stat().st_size > _RESULT_BYTES_MAX:
-            return None
-        return msgspec.json.decode(file.read_bytes(), type=Checked)
-    except (OSError, msgspec.DecodeError):
-        return None
+        return await asyncio.to_thread(take_over, read, columns, folder / DATA)
+    except ValueError as error:
+        return _not_believed(error)
+
+
+async def _read(sandbox: Sandbox, upload: Path, job: Job, lent: int) -> Read:
+    """Return what a process says of a file, when it is gone.
+
+    Raises:
+        ChildEnded: it said nothing.
+        msgspec.DecodeError: it said what makes no sense.
+        SandboxUnavailable: see `check_apart`.
+    """
+    limits, wall_s = _limits(upload)
+    child = await sandbox.start(
+        _ENTRY, limits=limits, readable=(upload,), shared=(lent,), name="upload"
+    )
+    try:
+        word = await child.call(msgspec.json.encode(job), timeout_s=wall_s)
+    finally:
+        child.kill()
+        await child.wait()
+    return msgspec.json.decode(word, type=Read)
+
+
+def _limits(upload: Path) -> tuple[Limits, float]:
+    """Return what the process may use, and how many seconds it has in all."""
+    size = upload.stat().st_size
+    with upload.open("rb") as file:
+        is_packed = file.read(2) in {b"PA", b"PK"}
+    each = _MEMORY_PER_PACKED_BYTE if is_packed else _MEMORY_PER_BYTE
+    cpu_s = int(_CPU_S + size * _CPU_PER_BYTE)
+    limits = Limits(
+        memory_bytes=min(_MEMORY_MAX, _MEMORY_BYTES + size * each),
+        cpu_s=cpu_s,
+        frame_bytes=_READ_BYTES_MAX,
+    )
+    return limits, cpu_s * _WALL_PER_CPU
+
+
+def _not_read(ended: Ended) -> Checked:
+    """Return the verdict on a file that ended the process that was reading it.
+
+    Raises:
+        SandboxUnavailable: it was not the file.
+    """
+    log.warning(
+        "upload_not_read", reason=ended.reason, detail=ended.detail, seconds=round(ended.cpu_s, 2)
+    )
+    if ended.exit_code is None and ended.signal is None:
+        raise SandboxUnavailable("the process that reads files is gone; send it again")
+    if ended.reason is Reason.CRASHED:
+        return _beyond_limits(
+            "the file ends the process that reads it",
+            "It is damaged, or made to do harm. Write it again, as plain CSV or Parquet.",
+        )
+    return _beyond_limits()
+
+
+def _not_believed(error: Exception) -> Checked:
+    log.warning("upload_not_believed", error=str(error)[:500])
+    return _beyond_limits()
+
+
+def _beyond_limits(
+    reason: str = "reading the file takes more time or memory than a file of its size may take",
+    advice: str = (
+        "It may be damaged, or unpack to far more than it weighs. Send plain CSV or Parquet."
+    ),
+) -> Checked:
+    findings = Findings()
+    findings.refuse("beyond_limits", reason, advice)
+    return Checked(report=findings.report())
 
 
 def check_here(folder: Path, *, name: str, options: UploadOptions, now_ns: int) -> Checked:
     """Parse `folder/upload` in this process: for files that are our own."""
-    from alphintra.market.datasets.content import write_parquet
-    from alphintra.market.datasets.deriving import facts_of
-    from alphintra.market.datasets.parsing import parse_file
-
-    parsed = parse_file(folder / UPLOAD, name=name, options=options, now_ns=now_ns, folder=folder)
-    if (content := parsed.content) is None:
+    parsed = parse_file(folder / UPLOAD, name=name, options=options, now_ns=now_ns)
+    if parsed.content is None:
         return Checked(report=parsed.report)
-    write_parquet(content, folder / DATA)
-    return Checked(
-        report=parsed.report,
-        facts=facts_of(content, folder / DATA),
-        actions=parsed.actions,
-        adjustment=parsed.adjustment,
-    )
-
-
-def _memory_bytes(upload: Path, size: int) -> int:
-    with upload.open("rb") as file:
-        is_packed = file.read(2) in {b"PA", b"PK"}
-    each = _MEMORY_PER_PACKED_BYTE if is_packed else _MEMORY_PER_BYTE
-    return min(_MEMORY_MAX, _MEMORY_BYTES + size * each)
-
-
-def main(folder: Path) -> int:
-    """Be the process."""
-    size = (folder / UPLOAD).stat().st_size
-    confine_early(
-        cpu_s=int(_CPU_S + size * _CPU_PER_BYTE),
-        file_bytes=min(_FILE_MAX, _FILE_BYTES + size * _FILE_PER_BYTE),
-    )
-    job = msgspec.json.decode((folder / _JOB).read_bytes(), type=_Job)
-    # Imported before the limits on memory and threads, which are for the file alone.
-    import pyarrow as pa
-
-    from alphintra.market.datasets import deriving, parsing  # noqa: F401
-
-    pa.set_cpu_count(1)
-    confine_late(memory_bytes=_memory_bytes(folder / UPLOAD, size))
-    try:
-        checked = check_here(folder, name=job.name, options=job.options, now_ns=job.now_ns)
-    except (MemoryError, OSError):
-        return 1
-    (folder / _RESULT).write_bytes(msgspec.json.encode(checked))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    return take(
+        parsed.content, folder / DATA,
+        report=parsed.report, actions=parsed.actions, adjustment=parsed.adjustment,
+    )  # fmt: skip

@@ -5,8 +5,6 @@ Parquet file the columns are found by their usual names. Files that need judgeme
 times, several symbols unsorted) take the way of an upload, without being kept.
 """
 
-import mmap
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,32 +12,17 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from alphintra.engine.series import Bars, Floats, Quotes, Times, Trades, median_step_ns
 from alphintra.market.errors import ColumnsNotRecognised, FileNotReadable
 from alphintra.market.files import Kind, find_fields
+from alphintra.market.handles import OpenFile, open_bytes, open_parquet
 
 #: The key of our own metadata in a Parquet file.
 METADATA_KEY: Final = b"alphintra"
 _NS_PER_UNIT: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _DAY_NS: Final = 86_400 * 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """A dataset's file that somebody else has opened, for processes that may open nothing."""
-
-    fd: int
-    name: str
-
-    @property
-    def stem(self) -> str:
-        return Path(self.name).stem
-
-
-AnyFile = Path | OpenFile
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +37,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     step_ns: int = 0
 
 
-def read_bars(path: AnyFile | str, symbol: str | None = None) -> Bars:
+def read_bars(path: Path | OpenFile | str, symbol: str | None = None) -> Bars:
     """Read the candles of one symbol from Parquet or CSV.
 
     The length of the bars is what the file's metadata says, else the median step.
@@ -82,7 +65,7 @@ def read_bars(path: AnyFile | str, symbol: str | None = None) -> Bars:
     )
 
 
-def read_quotes(path: AnyFile | str, symbol: str | None = None) -> Quotes:
+def read_quotes(path: Path | OpenFile | str, symbol: str | None = None) -> Quotes:
     """Read the quotes of one symbol; sizes are NaN where the file has none. See `read_bars`."""
     found = _read(_file(path), Kind.QUOTES, symbol)
     return Quotes(
@@ -95,7 +78,7 @@ def read_quotes(path: AnyFile | str, symbol: str | None = None) -> Quotes:
     )
 
 
-def read_trades(path: AnyFile | str, symbol: str | None = None) -> Trades:
+def read_trades(path: Path | OpenFile | str, symbol: str | None = None) -> Trades:
     """Read the prints of one symbol; `side` is 0 where the file does not say. See `read_bars`."""
     found = _read(_file(path), Kind.TRADES, symbol)
     return Trades(
@@ -103,7 +86,7 @@ def read_trades(path: AnyFile | str, symbol: str | None = None) -> Trades:
     )
 
 
-def read_series(path: AnyFile | str, symbol: str | None = None) -> Bars | Quotes | Trades:
+def read_series(path: Path | OpenFile | str, symbol: str | None = None) -> Bars | Quotes | Trades:
     """Read whatever the file holds of one symbol."""
     file = _file(path)
     layout = read_layout(file)
@@ -113,7 +96,7 @@ def read_series(path: AnyFile | str, symbol: str | None = None) -> Bars | Quotes
     return read_trades(path, symbol) if kind == Kind.TRADES else read_bars(path, symbol)
 
 
-def read_layout(path: AnyFile) -> Layout | None:
+def read_layout(path: Path | OpenFile) -> Layout | None:
     """Return what a dataset of ours says of itself; `None` for any other file.
 
     Raises:
@@ -164,31 +147,26 @@ def _signs(encoded: Any) -> NDArray[np.int8]:  # pyarrow has no types
     return signs
 
 
-def _file(path: AnyFile | str) -> AnyFile:
+def _file(path: Path | OpenFile | str) -> Path | OpenFile:
     return Path(path) if isinstance(path, str) else path
 
 
-def _is_parquet(path: AnyFile) -> bool:
-    if isinstance(path, OpenFile):
-        return os.pread(path.fd, 4, 0) == b"PAR1"
+def _is_parquet(path: Path | OpenFile) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_bytes(path) as file:
             return file.read(4) == b"PAR1"
     except OSError as error:
         raise FileNotReadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _open(path: AnyFile) -> Any:  # pyarrow has no types
+def _open(path: Path | OpenFile) -> Any:  # pyarrow has no types
     try:
-        if isinstance(path, OpenFile):
-            columns = mmap.mmap(path.fd, 0, access=mmap.ACCESS_READ)
-            return pq.ParquetFile(pa.BufferReader(pa.py_buffer(columns)))
-        return pq.ParquetFile(path, memory_map=True)
+        return open_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise FileNotReadable(f"{path.name} is not Parquet that can be read") from error
 
 
-def _layout(file: Any, path: AnyFile) -> Layout | None:  # pyarrow has no types
+def _layout(file: Any, path: Path | OpenFile) -> Layout | None:  # pyarrow has no types
     said = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
     if said is None:
         return None
@@ -198,14 +176,14 @@ def _layout(file: Any, path: AnyFile) -> Layout | None:  # pyarrow has no types
         raise FileNotReadable(f"the metadata of {path.name} is damaged") from error
 
 
-def _kind_of(path: AnyFile) -> str:
+def _kind_of(path: Path | OpenFile) -> str:
     if not _is_parquet(path):
         return Kind.CANDLES
     found = find_fields(_open(path).schema_arrow.names)
     return found[0] if found else Kind.CANDLES
 
 
-def _read(path: AnyFile, kind: Kind, symbol: str | None) -> _Found:
+def _read(path: Path | OpenFile, kind: Kind, symbol: str | None) -> _Found:
     if not _is_parquet(path):
         return _read_judged(path, kind, symbol)
     file = _open(path)
@@ -231,7 +209,7 @@ def _read(path: AnyFile, kind: Kind, symbol: str | None) -> _Found:
     return _Found(name, layout, _times(columns["time"], path), columns)
 
 
-def _fields(path: AnyFile, names: list[str], kind: Kind) -> dict[str, int]:
+def _fields(path: Path | OpenFile, names: list[str], kind: Kind) -> dict[str, int]:
     found = None if {"kind", "seq"} <= set(names) else find_fields(names)  # no order books
     if found is None or found[0] is not kind:
         shown = ", ".join(name[:40] for name in names[:20])
@@ -239,7 +217,9 @@ def _fields(path: AnyFile, names: list[str], kind: Kind) -> dict[str, int]:
     return found[1]
 
 
-def _choose(layout: Layout, path: AnyFile, symbol: str | None) -> tuple[str, tuple[int, int]]:
+def _choose(
+    layout: Layout, path: Path | OpenFile, symbol: str | None
+) -> tuple[str, tuple[int, int]]:
     if symbol in layout.slices:
         return symbol, layout.slices[symbol]
     if len(layout.slices) == 1:
@@ -256,7 +236,7 @@ def _is_plain_time(kind: Any) -> bool:  # pyarrow has no types
     return pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and bool(kind.tz))
 
 
-def _times(column: Any, path: AnyFile) -> Times:  # pyarrow has no types
+def _times(column: Any, path: Path | OpenFile) -> Times:  # pyarrow has no types
     if column.null_count:
         raise FileNotReadable(f"{path.name} has rows without a time")
     if pa.types.is_date(column.type):
@@ -267,12 +247,11 @@ def _times(column: Any, path: AnyFile) -> Times:  # pyarrow has no types
     return ticks if factor == 1 else ticks * factor
 
 
-def _read_judged(path: AnyFile, kind: Kind, symbol: str | None) -> _Found:
+def _read_judged(path: Path | OpenFile, kind: Kind, symbol: str | None) -> _Found:
     """Read a file as an upload would be read, and keep nothing of it."""
     if isinstance(path, OpenFile):
         raise FileNotReadable(f"{path.name} is no dataset of this product")
     # Only files that are not plain need all of this.
-    import tempfile
     import time
 
     from alphintra.market.datasets.content import COLUMNS
@@ -280,14 +259,7 @@ def _read_judged(path: AnyFile, kind: Kind, symbol: str | None) -> _Found:
     from alphintra.market.datasets.options import UploadOptions
     from alphintra.market.datasets.parsing import parse_file
 
-    with tempfile.TemporaryDirectory(prefix="alphintra-read-") as folder:
-        parsed = parse_file(
-            path,
-            name=path.name,
-            options=UploadOptions(),
-            now_ns=time.time_ns(),
-            folder=Path(folder),
-        )
+    parsed = parse_file(path, name=path.name, options=UploadOptions(), now_ns=time.time_ns())
     content = parsed.content
     if content is None:
         raise refusal_of(parsed.report)

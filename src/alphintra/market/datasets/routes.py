@@ -79,11 +79,8 @@ _UPLOAD_BODY: dict[str, Any] = {
 
 
 async def dataset_service(request: Request) -> DatasetService:
-    """Return the service of this process, made when it is first asked for."""
-    state = request.app.state
-    if not hasattr(state, "datasets"):
-        state.datasets = DatasetService(state.services)
-    return cast(DatasetService, state.datasets)
+    """Return the service of this process."""
+    return cast(DatasetService, request.app.state.datasets)
 
 
 Datasets = Annotated[DatasetService, Depends(dataset_service)]

@@ -37,11 +37,12 @@ from alphintra.market.datasets.errors import (
 from alphintra.market.datasets.findings import QualityReport, refusal_of
 from alphintra.market.datasets.forms import read_form
 from alphintra.market.datasets.options import DAY_NS, options_of, timeframe_ns
-from alphintra.market.datasets.parsing_process import DATA, UPLOAD, Checked, Facts, check_apart
+from alphintra.market.datasets.parsing_process import check_apart, reading_room
 from alphintra.market.datasets.recording import recorded
 from alphintra.market.datasets.resampling import Sessions
 from alphintra.market.datasets.schemas import AdjustBody, RecordBody, ResampleBody
 from alphintra.market.datasets.storage import ObjectStore, open_store
+from alphintra.market.datasets.taking import DATA, UPLOAD, Checked, Facts
 from alphintra.market.files import Kind
 from alphintra.market.models import DatasetRow
 from alphintra.market.timeframes import parse as parse_timeframe
@@ -104,6 +105,11 @@ class DatasetService:
         self._database = services.database
         self._store = store or open_store(services.settings.objects_url)
         self._turns = asyncio.Semaphore(CHECKS_MAX)
+        self._room = reading_room(services.settings.sandbox)
+
+    async def close(self) -> None:
+        """End the processes that read files."""
+        await self._room.close()
 
     async def upload(
         self, caller: Principal, body: AsyncIterator[bytes], *, content_type: str
@@ -114,6 +120,7 @@ class DatasetService:
             MalformedForm, UploadTooLarge, InvalidOption, UnknownTimezone: see there.
             UploadNeedsDecision, UploadRefused: the file is not taken; the report says why.
             DatasetQuotaReached, UploadsBusy, ObjectsUnavailable: see there.
+            SandboxUnavailable: nothing isolates the reading of files on this host.
         """
         with self._store.scratch() as folder:
             form = await read_form(
@@ -129,7 +136,11 @@ class DatasetService:
             options = options_of(fields)
             async with self._turn():
                 checked = await check_apart(
-                    folder, name=file_name, options=options, now_ns=self._services.clock.now_ns()
+                    folder,
+                    name=file_name,
+                    options=options,
+                    now_ns=self._services.clock.now_ns(),
+                    sandbox=self._room,
                 )
             facts = accepted(checked)
             origin = _Origin(

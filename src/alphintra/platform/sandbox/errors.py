@@ -5,8 +5,9 @@ from alphintra.platform.sandbox.limits import Ended
 
 
 class SandboxUnavailable(Unavailable):
-    """Users' code cannot be isolated on this host, so it is not run. `alphintra doctor` says what
-    is missing: a kernel with Landlock (5.13 or later), or bubblewrap.
+    """Users' code and files cannot be isolated on this host, so the one is not run and the other
+    not read. `alphintra doctor` says what is missing: a kernel with Landlock (5.13 or later), or
+    bubblewrap.
     """
 
     code = "sandbox_unavailable"
