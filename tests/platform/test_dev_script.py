@@ -77,6 +77,24 @@ def test_newer_python_beside_an_old_one_is_found(checkout: Path) -> None:
     assert "python3.12 has no pip" in output
 
 
+def test_first_call_tells_each_step_and_that_it_happens_once(checkout: Path) -> None:
+    # pip that does nothing, and a uv of the right version that does as little.
+    python = """
+case "$*" in
+*"--target"*) mkdir -p {uv}/bin; printf '#!/bin/sh\\necho uv {version}\\n' >{uv}/bin/uv
+    /bin/chmod +x {uv}/bin/uv ;;
+esac
+exit 0"""
+    version = (checkout / "dev").read_text().partition("uv_version=")[2].split()[0]
+    python = python.format(uv=checkout / ".uv", version=version)
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    path = tools(checkout, python3=python)
+    code, output = dev("run", "true", script=checkout / "dev", PATH=f"{path}:/usr/bin:/bin")
+    assert code == 0, output
+    assert f"installing uv {version} into .uv, once" in output
+    assert "installing dependencies into .venv, once" in output
+
+
 def test_clean_removes_what_the_script_made(checkout: Path) -> None:
     for name in (".venv", ".uv", ".ruff_cache"):
         (checkout / name).mkdir()

@@ -126,6 +126,15 @@ def test_port_in_use_is_chosen_around_and_a_second_up_is_refused(folder: Path) -
             assert status(first.url, "/health/ready") == 200
 
 
+def test_first_start_tells_its_steps_and_the_next_does_not(folder: Path) -> None:
+    with running(folder / "data") as first:
+        steps = [line.split()[0] for line in first.output.splitlines() if "/3 " in line]
+        assert steps == ["1/3", "2/3", "3/3"]  # the fourth would be demo data
+        assert "happens once" in first.output.splitlines()[0]
+    with running(folder / "data") as second:
+        assert "/3 " not in second.output
+
+
 def test_ctrl_c_ends_everything_within_five_seconds(folder: Path) -> None:
     with running(folder / "data", "--port", str(free_port())) as started:
         children = started.children()

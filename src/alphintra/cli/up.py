@@ -36,6 +36,8 @@ PORTS_TRIED = 100
 #: The first start compiles the market simulator, which is slow on a busy machine.
 READY_TIMEOUT_S = 300.0
 STEP_TIMEOUT_S = 120.0
+#: A start that is not ready by then says what it waits for.
+PATIENCE_S = 8.0
 TEND_EVERY_S = 0.1
 
 _PREFIX = "ALPHINTRA_"
@@ -77,7 +79,12 @@ def run_up(options: UpOptions) -> int:
 def _run(options: UpOptions) -> None:
     began_s = time.monotonic()
     database_url, bus_url = _configured("DATABASE_URL"), _configured("BUS_URL")
+    if is_first := not options.data_dir.exists():
+        _say(f"Setting up {options.data_dir}; all of this happens once.")
+    steps = 4 if options.demo else 3
     with EmbeddedServers(options.data_dir, postgres=not database_url, nats=not bus_url) as servers:
+        if is_first:
+            _say(f"  1/{steps} starting the database and the bus")
         endpoints = servers.launch()
         port = _free_port(options.host, options.port)
         if port != options.port:
@@ -99,8 +106,12 @@ def _run(options: UpOptions) -> None:
             for name, roles in PROCESSES.items():
                 crew.start(name, ("serve", *roles))
             servers.wait_ready()
+            if is_first:
+                _say(f"  2/{steps} making the tables")
             _migrate(servers, environment)
             crew.open_gate()
+            if is_first:
+                _say(f"  3/{steps} starting Alphintra; a new installation compiles the simulator")
             _wait_ready(crew, servers, options.host, port)
             servers.folder.describe(
                 http_url=url,
@@ -108,6 +119,8 @@ def _run(options: UpOptions) -> None:
                 bus_url=environment[f"{_PREFIX}BUS_URL"],
                 master_key=environment[f"{_PREFIX}MASTER_KEY"],
             )
+            if is_first and options.demo:
+                _say(f"  4/{steps} making a demo user and demo prices")
             login = _seed(servers, environment) if options.demo else ""
             _greet(options, servers, url, login, seconds=time.monotonic() - began_s)
             _tend(crew, servers)
@@ -124,13 +137,17 @@ def _tend(crew: Crew, servers: EmbeddedServers) -> None:
 
 
 def _wait_ready(crew: Crew, servers: EmbeddedServers, host: str, port: int) -> None:
-    give_up_s = time.monotonic() + READY_TIMEOUT_S
+    began_s = time.monotonic()
+    give_up_s, tell_s = began_s + READY_TIMEOUT_S, began_s + PATIENCE_S
     while not (crew.ready() and _answers_ready(host, port)):
         if time.monotonic() > give_up_s:
             raise ProcessDidNotStart(
                 f"the processes are not ready after {READY_TIMEOUT_S:g} s; see the logs in "
                 f"{servers.folder.logs} and GET /health/ready on port {port}"
             )
+        if time.monotonic() > tell_s:
+            tell_s = give_up_s
+            _say(f"It takes a while: what changed is compiled, once. Logs: {servers.folder.logs}")
         servers.tend(now_s=time.monotonic())
         time.sleep(0.02)
 
