@@ -17,8 +17,11 @@ from alphintra.research.computing import NOT_COMPILED, compute
 from alphintra.research.jobfile import BacktestJob, Job, OptimizeJob, Outcome, Progress, Source
 from alphintra.research.loading import load_data
 from alphintra.research.reports import write_report
+from alphintra.research.search import walk_forward
+from alphintra.research.search.experiment import Experiment, Run
 from alphintra.research.storing import load_result, read_text
 from alphintra.sdk import StrategyOutOfTime
+from alphintra.sdk.source import load_source
 from alphintra.strategies import blocks
 from alphintra.strategies.blocks import (
     BlockType,
@@ -180,6 +183,35 @@ def test_a_search_runs_compiled_and_says_so(has_blocks: bool, tmp_path: Path) ->
         )  # fmt: skip
         for name in ("sharpe_ratio", "total_return", "max_drawdown", "total_trades"):
             assert trial["metrics"][name] == pytest.approx(alone.metrics[name], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["sma_cross", "rsi_reversion"])
+def test_walk_forward_of_both_forms_is_the_same(name: str) -> None:
+    found = []
+    for strategy in (compile_graph(example(name)), load_source(python_of(example(name)))):
+        walked = walk_forward(
+            strategy, "demo:IBM", train_days=900, test_days=600, warm_up_days=300,
+            method="random", trials=2, costs=0.001, compute="inline", start="2006-01-01",
+        )  # fmt: skip
+        found.append(walked)
+    compiled, stepped = found
+    assert len(compiled.steps) >= 2
+    assert compiled.equity.tobytes() == stepped.equity.tobytes()
+    assert compiled.metrics == stepped.metrics
+    for one, other in zip(compiled.steps, stepped.steps, strict=True):
+        assert [t.metrics for t in one.search.trials] == [t.metrics for t in other.search.trials]
+    if name == "sma_cross":
+        assert compiled.metrics["total_trades"]
+
+
+def test_indicators_that_are_kept_change_nothing() -> None:
+    strategy = compile_graph(example("sma_cross"))
+    experiment = Experiment.of(strategy, "demo:IBM", options={"costs": 0.001})
+    for fast, slow in ((5, 50), (10, 50), (5, 50), (50, 5)):
+        parameters = {"fast_bars": fast, "slow_bars": slow}
+        kept = experiment.result(Run(parameters=parameters))
+        alone = backtest(strategy, "demo:IBM", parameters=parameters, costs=0.001)
+        assert kept.equity.tobytes() == alone.equity.tobytes()
 
 
 def test_progress_is_told_and_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from alphintra.engine.series import Bars, Series
+from alphintra.indicators import Memory, remembering
 from alphintra.research.backtest import Market, Watch, backtest_on, prepare
 from alphintra.research.calendars import known_calendar
 from alphintra.research.loading import AnyStrategy, Data, load_data
@@ -154,14 +155,22 @@ class Experiment:
         strategy = self.strategy
         if warm_from_ns < run.start_ns:
             strategy = waiting_until(strategy, run.start_ns)
-        found = backtest_on(
-            strategy,
-            self._market(warm_from_ns, run.end_ns),
-            parameters=run.parameters,
-            seed=self.seed,
-            watch=Watch(cancelled=cancelled),
-        )
+        market = self._market(warm_from_ns, run.end_ns)
+        with self._indicators_kept():
+            found = backtest_on(
+                strategy,
+                market,
+                parameters=run.parameters,
+                seed=self.seed,
+                watch=Watch(cancelled=cancelled),
+            )
         return found if warm_from_ns == run.start_ns else since(found, run.start_ns)
+
+    def _indicators_kept(self) -> AbstractContextManager[None]:
+        """Compute no indicator of blocks twice; other strategies may change what they look at."""
+        if not isinstance(self.strategy, CompiledGraph):
+            return nullcontext()
+        return remembering(self._prepared.setdefault("indicators", Memory()))
 
     def _market(self, start_ns: int, end_ns: int) -> Market:
         """Return the prepared data of a stretch; the last one is kept, as trials come in a row."""
@@ -170,6 +179,7 @@ class Experiment:
             if (start_ns, end_ns) != (BEGINNING, END):
                 series = tuple(part.between(start_ns, end_ns) for part in series)
             self._prepared["market"] = prepare(series, **self.options)
+            self._prepared.pop("indicators", None)  # of other columns
             self._prepared["stretch"] = (start_ns, end_ns)
         found: Market = self._prepared["market"]
         return found
