@@ -1,6 +1,7 @@
 """Whatever takes all it can get is held within its limits, ended in time, and leaves nothing."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -96,6 +97,30 @@ async def _explode(name: str, box: Sandbox, *, patience_s: float) -> Ended:
     assert len(child.output().encode()) <= LIMITS.output_bytes * 3  # damaged UTF-8 grows
     assert not Path(f"/proc/{child.pid}").exists()
     return ended
+
+
+@pytest.mark.parametrize(("bomb", "niceness"), [("processor_by_threads", 19), ("processor", 0)])
+async def test_more_than_a_core_gives_way(bomb: str, niceness: int, box: Sandbox) -> None:
+    child = await box.start("bombs:run", limits=Limits(memory_bytes=128 * MIB))
+    before = os.getpriority(os.PRIO_PROCESS, child.pid)
+    assert await child.call(bomb.encode(), timeout_s=60) == b"begun"
+    async with asyncio.timeout(END_S * 3):
+        while _computed_s(child.pid) < 1.5 or _nicenesses(child.pid) != {max(before, niceness)}:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    child.kill()
+    await child.wait()
+
+
+def _computed_s(pid: int) -> float:
+    """Return the processor time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _nicenesses(pid: int) -> set[int]:
+    """Return the nicenesses of all threads of a process."""
+    threads = [int(one.name) for one in Path(f"/proc/{pid}/task").iterdir()]
+    return {os.getpriority(os.PRIO_PROCESS, one) for one in threads}
 
 
 async def test_the_sandbox_lives_on(box: Sandbox) -> None:

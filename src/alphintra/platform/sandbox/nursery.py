@@ -14,7 +14,9 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,6 +43,9 @@ from alphintra.platform.sandbox.wire import (
 
 #: How often children are looked at: what no limit of the kernel bounds is bounded here.
 _LOOK_MS: Final = 100
+#: Whoever keeps several threads computing for so long gives way to everybody else.
+_GREEDY_S: Final = 1.0
+_NICEST: Final = 19
 _FILES_MAX: Final = 4_096
 #: The kernel's count of resident pages is late by some; and libraries are pages too.
 _RESIDENT_SLACK: Final = 64 * MIB
@@ -58,6 +63,8 @@ class _Child:
     limits: Limits
     shared_bytes: int
     note: str = ""
+    #: Since when several of its threads have been computing at every look.
+    greedy_since_s: float | None = None
 
 
 class Nursery:
@@ -215,6 +222,8 @@ class Nursery:
         for pidfd, child in self._children.items():
             threads, resident = _status(child.pid)
             most = self._resident_bytes + child.limits.memory_bytes + child.shared_bytes
+            if threads > 1 and child.limits.niceness == 0:
+                _put_back_if_greedy(child)
             if threads > child.limits.threads:
                 child.note = f"it had {threads} threads, {child.limits.threads} are the most"
             elif resident > most + _RESIDENT_SLACK:
@@ -233,6 +242,36 @@ class Nursery:
             socket.send_fds(self._control, [encode(message)], list(given))
         except OSError:  # the parent is gone, and we with it
             sys.exit(0)
+
+
+def _put_back_if_greedy(child: _Child) -> None:
+    """Let a child that wants more than one core for long have what others leave.
+
+    Each child has a right to one core: with many threads it would have those of the others too, and
+    their answers would come late. There is no way back, which costs it nothing on a machine with
+    cores to spare.
+    """
+    threads = list(_threads(child.pid))
+    now_s = time.monotonic()
+    if sum(is_computing for _, is_computing in threads) < 2:
+        child.greedy_since_s = None
+    elif child.greedy_since_s is None:
+        child.greedy_since_s = now_s
+    elif now_s - child.greedy_since_s >= _GREEDY_S:
+        # A thread that is made later inherits it.
+        for thread, _ in threads:
+            with suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, thread, _NICEST)
+
+
+def _threads(pid: int) -> Iterator[tuple[int, bool]]:
+    """Yield the threads of a process, and whether each computes or waits for a core."""
+    try:
+        for entry in os.scandir(f"/proc/{pid}/task"):
+            text = Path(entry.path, "stat").read_bytes()
+            yield int(entry.name), text.rpartition(b")")[2].split()[0] == b"R"
+    except OSError:  # it is gone
+        return
 
 
 def _hides_processes() -> bool:
