@@ -31,6 +31,7 @@ PUBLIC = {
     ("GET", "/health/sandbox"),
     ("GET", "/metrics"),
     ("GET", "/"),
+    ("GET", "/docs"),
     ("WEBSOCKET", f"{API}/stream"),
 }
 #: Routes to one thing that belongs to a user: how the thing is called in `Things`.

@@ -76,7 +76,7 @@ def compose(
         title="Alphintra",
         version=version("alphintra"),
         openapi_url="/openapi.json",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,

@@ -12,26 +12,23 @@ import re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alphintra.core.errors import BadRequest, Problem
+from alphintra.gateway import reference_page
 from alphintra.gateway.addresses import ClientAddresses, bucket
 from alphintra.gateway.limits import API, AUTH_PREFIX, Limits
 from alphintra.platform.http import BodyRefused, problem_response
 
+#: Where the API's reference is.
+REFERENCE = "/docs"
 #: Paths of the stock-broker design that stand at the root too.
 ROOT_PATHS = ("/trade", "/historical_data")
 _VERSIONED = re.compile(r"/api/v\d+(/|$)")
-_PAGES = frozenset({"/docs", "/redoc"})
 _CONTENT_POLICY = b"default-src 'none'; frame-ancestors 'none'"
-#: The reference pages load their script and style from where FastAPI points them.
-_PAGE_CONTENT_POLICY = (
-    b"default-src 'none'; frame-ancestors 'none'; connect-src 'self'; "
-    b"script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    b"style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    b"font-src https://fonts.gstatic.com; worker-src blob:; "
-    b"img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly"
-)
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _HEADERS = [(b"x-frame-options", b"DENY"), (b"content-security-policy", _CONTENT_POLICY)]
-_PAGE_HEADERS = [(b"x-frame-options", b"DENY"), (b"content-security-policy", _PAGE_CONTENT_POLICY)]
+_PAGE_HEADERS = [
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", reference_page.CONTENT_POLICY.encode()),
+]
 _PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _LONE = re.compile(rb"\\u[dD][89a-fA-F]")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -71,7 +68,7 @@ class Edge:
         if kind == "websocket":
             await self._app(scope, receive, send)
             return
-        headers = _PAGE_HEADERS if path in _PAGES else _HEADERS
+        headers = _PAGE_HEADERS if path == REFERENCE else _HEADERS
         if scope["scheme"] == "https":
             headers = [*headers, _HSTS]
 

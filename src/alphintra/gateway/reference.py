@@ -7,11 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
 
+from alphintra.gateway.edge import REFERENCE
 from alphintra.gateway.limits import API, Bucket, bucket_of
+from alphintra.gateway.reference_page import reference_page
 from alphintra.platform.http import PROBLEM_TYPE, ProblemDocument
-from alphintra.platform.security import Access, declared_access
+from alphintra.platform.security import Access, declared_access, public
 
 _PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 _DESCRIPTIONS = {
@@ -62,7 +65,7 @@ def access_of(context: RouteContext) -> Access | None:
 
 
 def install_reference(app: FastAPI) -> None:
-    """Let the application describe itself exactly."""
+    """Let the application describe itself exactly: to programs, and at `/docs` to people."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -70,6 +73,17 @@ def install_reference(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+    page: list[str] = []
+
+    async def reference() -> HTMLResponse:
+        """Show the document to people."""
+        if not page:
+            page.append(reference_page(document()))
+        return HTMLResponse(page[0])
+
+    app.add_api_route(
+        REFERENCE, reference, dependencies=[public()], include_in_schema=False, methods=["GET"]
+    )
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import binascii
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
@@ -175,13 +175,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> Response:
-        faults = [
-            {
-                "field": ".".join(str(part) for part in fault["loc"]),
-                "message": _printable(fault["msg"]),
-            }
-            for fault in error.errors()
-        ]
+        faults = [_fault(one, error.body) for one in error.errors()]
         first = faults[0] if faults else {"field": "", "message": "invalid"}
         return _document(
             status=422,
@@ -216,6 +210,19 @@ def install(app: FastAPI) -> None:
         )
 
     app.add_middleware(RequestFrame)
+
+
+def _fault(told: Mapping[str, Any], body: object) -> dict[str, str]:
+    """Return what is wrong with a request: which field, and why."""
+    if told["type"] == "json_invalid" and isinstance(body, str):
+        at = int(told["loc"][-1])
+        line, column = body.count("\n", 0, at) + 1, at - body.rfind("\n", 0, at)
+        why = _printable(str(told.get("ctx", {}).get("error", "")))
+        return {"field": "body", "message": f"no JSON at line {line}, column {column}: {why}"}
+    return {
+        "field": ".".join(str(part) for part in told["loc"]),
+        "message": _printable(told["msg"]),
+    }
 
 
 def _printable(text: str) -> str:
