@@ -15,7 +15,7 @@ from alphintra.platform.jobs import create_jobs, enqueue, run_jobs
 from alphintra.strategies.deployments import certifying
 from alphintra.strategies.deployments.certificate import check
 from tests.gateway.product import product_settings
-from tests.strategies.deployments.stage import SYMBOL, Stage, running_stage
+from tests.strategies.deployments.stage import DEADLINE_S, SYMBOL, Stage, running_stage
 
 #: What it orders hangs on something that it is not told: a replay cannot give the same.
 FICKLE: Final = """
@@ -199,7 +199,7 @@ async def test_one_that_goes_wrong_is_made_by_another_try(
 
     async with worker(stage):
         await ask(died)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_S):
             await began.wait()
     (pending,) = await certificates(stage, died)
     assert pending["verdict"] == "PENDING"
