@@ -4,7 +4,7 @@ The tests share one stream with others of this process, so each speaks with keys
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID, uuid4
 
@@ -387,3 +387,61 @@ async def test_lanes_park_poison_and_deliver_again_what_was_not_handled(
         await handled.until(3)
     assert handled.numbers == [0, 2, 3]
     assert tries.count(1) == TRIES_MAX
+
+
+async def test_what_is_handled_together_has_its_effect_once_and_in_order(
+    database: Database, bus: Bus
+) -> None:
+    key, handled, sizes = uuid4().hex, Handled(), list[int]()
+
+    async def handle_all(_: AsyncSession, received: Sequence[ReceivedEvent]) -> None:
+        mine = [number_of(one) for one in received if one.partitionkey == key]
+        sizes.append(len(mine))
+        for number in mine:
+            handled.add(number)
+
+    async def handle(session: AsyncSession, received: ReceivedEvent) -> None:
+        await handle_all(session, [received])  # the stream has what is not readable, too
+
+    consumer = Consumer(
+        name=f"together-{uuid4().hex}", topics=(TOPIC,), handle=handle, handle_together=handle_all
+    )
+    events = [event(number, key=key) for number in range(40)]
+    await publish(bus, *events[:20], *events[5:], *events[::-1])
+    async with consuming(consumer, database, bus):
+        await handled.until(40)
+    assert handled.numbers == list(range(40))
+    assert max(sizes) > 1
+
+
+async def test_what_cannot_be_handled_together_is_handled_one_by_one(
+    database: Database, bus: Bus
+) -> None:
+    key, handled = uuid4().hex, Handled()
+
+    async def handle(_: AsyncSession, received: ReceivedEvent) -> None:
+        if received.partitionkey != key:
+            return
+        if number_of(received) == 2:
+            raise ValueError("poison")
+        handled.add(number_of(received))
+
+    async def handle_all(session: AsyncSession, received: Sequence[ReceivedEvent]) -> None:
+        if any(one.partitionkey == key and number_of(one) == 2 for one in received):
+            raise ValueError("poison")
+        for one in received:
+            await handle(session, one)
+
+    consumer = Consumer(
+        name=f"together-{uuid4().hex}", topics=(TOPIC,), handle=handle, handle_together=handle_all
+    )
+    await publish(bus, b"this is no JSON", *(event(number, key=key) for number in range(5)))
+    async with consuming(consumer, database, bus):
+        await handled.until(4)
+    assert handled.numbers == [0, 1, 3, 4]
+    async with database.reading() as session:
+        parked = await session.scalars(
+            text("SELECT body FROM platform.dead_letters WHERE consumer = :consumer"),
+            {"consumer": consumer.name},
+        )
+        assert len([body for body in parked if key in body]) == 1

@@ -6,7 +6,7 @@ behind it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,7 @@ PARKED = Counter("alphintra_events_parked_total", "Events sent to the dead lette
 log = structlog.get_logger(__name__)
 
 EventHandler = Callable[[AsyncSession, ReceivedEvent], Awaitable[None]]
+EventsHandler = Callable[[AsyncSession, Sequence[ReceivedEvent]], Awaitable[None]]
 
 
 class InboxRow(Base):
@@ -70,12 +71,15 @@ class Consumer:
     """A named reader of topics. The name is the identity of its position and of its inbox.
 
     With several `lanes` so many events are handled at a time; those of one key stay in order.
+    With `handle_together` all that were fetched are handled at once, in one transaction; should
+    that fail, each is handled by itself.
     """
 
     name: str
     topics: tuple[Topic, ...]
     handle: EventHandler
     lanes: int = 1
+    handle_together: EventsHandler | None = None
 
 
 async def run_consumer(
@@ -99,6 +103,8 @@ async def run_consumer(
 async def _handle_messages(consumer: Consumer, database: Database, messages: Sequence[Msg]) -> None:
     """Handle what was fetched; what cannot be handled now is asked for again at once."""
     try:
+        if await _handle_together(consumer, database, messages):
+            return
         if consumer.lanes == 1:
             for message in messages:
                 for event in await _read(consumer, database, message):
@@ -112,6 +118,31 @@ async def _handle_messages(consumer: Consumer, database: Database, messages: Seq
                 if not message.is_acked:
                     await message.nak()
         raise
+
+
+async def _handle_together(consumer: Consumer, database: Database, messages: Sequence[Msg]) -> bool:
+    """Handle all of them at once; false: it has to be done one by one."""
+    if consumer.handle_together is None:
+        return False
+    try:
+        events = [event for message in messages for event in decode_batch(message.data)]
+        async with database.transaction() as session:
+            ids = [event.id for event in events]
+            new = await first_times(session, consumer.name, ids) if ids else set()
+            wanted: dict[UUID, ReceivedEvent] = {}
+            for event in events:
+                if event.id in new:
+                    wanted.setdefault(event.id, event)  # one that came twice: where it came first
+            if wanted:
+                await consumer.handle_together(session, list(wanted.values()))
+    except (Problem, ValueError, LookupError, TypeError, ArithmeticError) as error:
+        # Also where somebody did not answer: what does not need him is to go on.
+        log.info("events_not_handled_together", consumer=consumer.name, error=str(error))
+        return False
+    for message in messages:
+        await message.ack()
+    HANDLED.labels(consumer.name).inc(len(events))
+    return True
 
 
 async def _handle_in_lanes(consumer: Consumer, database: Database, messages: Sequence[Msg]) -> None:
@@ -159,7 +190,8 @@ async def _handle_event(
             raise  # not the event's fault: it is delivered again once the dependency is back
         except (Problem, ValueError, LookupError, TypeError, ArithmeticError) as error:
             if attempt == TRIES_MAX:
-                await _park(consumer, database, topic, msgspec.json.encode([event]), error)
+                body = msgspec.json.encode([event])
+                await _park(consumer, database, topic, body, error, event.id)
                 return
             await asyncio.sleep(0.05 * 2**attempt)
         else:
@@ -169,21 +201,34 @@ async def _handle_event(
 
 async def first_time(session: AsyncSession, consumer: str, event_id: UUID) -> bool:
     """Note in this transaction that `consumer` has seen the event; say whether it is new to it."""
-    result = await session.execute(
+    return bool(await first_times(session, consumer, [event_id]))
+
+
+async def first_times(session: AsyncSession, consumer: str, event_ids: Iterable[UUID]) -> set[UUID]:
+    """Note in this transaction that `consumer` has seen events; return which are new to it."""
+    found = await session.scalars(
         insert(InboxRow)
-        .values(consumer=consumer, event_id=event_id)
+        # In one order, so that two that are given the same do not wait for each other.
+        .values([{"consumer": consumer, "event_id": one} for one in sorted(event_ids)])
         .on_conflict_do_nothing()
         .returning(InboxRow.event_id)
     )
-    return result.first() is not None
+    return set(found)
 
 
 async def _park(
-    consumer: Consumer, database: Database, topic: str, body: bytes, error: Exception
+    consumer: Consumer,
+    database: Database,
+    topic: str,
+    body: bytes,
+    error: Exception,
+    *event_ids: UUID,
 ) -> None:
     log.error("event_parked", consumer=consumer.name, topic=topic, error=str(error))
     PARKED.labels(consumer.name).inc()
     async with database.transaction() as session:
+        if event_ids:  # with others of its message it may come again
+            await first_times(session, consumer.name, event_ids)
         await session.execute(
             insert(DeadLetter).values(
                 consumer=consumer.name,

@@ -3,6 +3,7 @@ event.
 """
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
@@ -17,7 +18,7 @@ from alphintra.core.errors import Problem, Unavailable
 from alphintra.core.ids import UserId
 from alphintra.platform import outbox
 from alphintra.platform.consumers import Consumer, run_consumer
-from alphintra.platform.events import ReceivedEvent, Topic
+from alphintra.platform.events import Event, ReceivedEvent, Topic
 from alphintra.platform.services import Services
 from alphintra.trading import facade, signals, views
 from alphintra.trading.book import account_id_of
@@ -27,8 +28,8 @@ from alphintra.trading.curve import record_curve
 from alphintra.trading.errors import OrderOutcomeUnknown
 from alphintra.trading.signals import Outcome
 
-#: Signals of different keys that are traded at a time.
-SIGNAL_LANES = 6
+#: Signals of different users that are traded at a time.
+SIGNAL_LANES = 8
 CURVE_INTERVAL_S = 60.0
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ class Listener:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._desk = DeskClient(services.database, services.settings)
+        self._at_once = asyncio.Semaphore(SIGNAL_LANES)
 
     async def close(self) -> None:
         await self._desk.close()
@@ -62,12 +64,30 @@ class Listener:
 
     async def on_signal(self, session: AsyncSession, event: ReceivedEvent) -> None:
         """Trade a signal, and tell what became of it."""
-        if event.type != signals.STRATEGY_SIGNAL:
-            return  # outcomes are told on the same topic
-        signal = signals.read_signal(event)
-        correlation_id = event.correlationid or ""
+        await self.on_signals(session, [event])
+
+    async def on_signals(self, session: AsyncSession, events: Sequence[ReceivedEvent]) -> None:
+        """The same for several at once; those of one user one after the other."""
+        by_user: dict[str, list[ReceivedEvent]] = {}
+        for event in events:
+            if event.type == signals.STRATEGY_SIGNAL:  # outcomes are told on the same topic
+                by_user.setdefault(event.partitionkey, []).append(event)
         try:
-            outcome = await self._trade(session, signal, correlation_id)
+            async with asyncio.TaskGroup() as tasks:
+                trading = [tasks.create_task(self._outcomes(those)) for those in by_user.values()]
+        except ExceptionGroup as group:
+            # Who is away is away for all; one of them speaks for the others.
+            raise group.exceptions[0] from group
+        await outbox.add_all(session, [told for task in trading for told in task.result()])
+
+    async def _outcomes(self, events: Sequence[ReceivedEvent]) -> list[Event]:
+        return [await self._outcome(event) for event in events]
+
+    async def _outcome(self, event: ReceivedEvent) -> Event:
+        signal = signals.read_signal(event)
+        try:
+            async with self._at_once:
+                outcome = await self._trade(signal, event.correlationid or "")
         except Unavailable:
             raise
         except Problem as problem:
@@ -75,11 +95,10 @@ class Listener:
         except ValueError as error:
             outcome = self._refused(signal, "signal_invalid", str(error))
         signals.SIGNALS.labels(outcome.outcome.lower()).inc()
-        at_ns = self._services.clock.now_ns()
-        await outbox.add(session, signals.outcome_event(outcome, event, at_ns))
+        return signals.outcome_event(outcome, event, self._services.clock.now_ns())
 
     async def _trade(
-        self, session: AsyncSession, signal: signals.SignalData, correlation_id: str
+        self, signal: signals.SignalData, correlation_id: str
     ) -> signals.SignalOutcomeData:
         at = now(self._services.clock)
         if signals.is_too_old(signal, at):
@@ -90,20 +109,20 @@ class Listener:
         if signal.action == "HOLD":
             outcome = Outcome.CANCELED if cancels else Outcome.NOTHING_TO_DO
             return signals.decided(signal, outcome, at)
-        order = await self._sized(session, signal, correlation_id)
+        order = await self._sized(signal, correlation_id)
         if order is None:
             return signals.decided(signal, Outcome.NOTHING_TO_DO, at)
         return signals.outcome_of(signal, await self._ask(order), at)
 
-    async def _sized(
-        self, session: AsyncSession, signal: signals.SignalData, correlation_id: str
-    ) -> PlaceOrder | None:
+    async def _sized(self, signal: signals.SignalData, correlation_id: str) -> PlaceOrder | None:
         if "order" in signal.parameters:
             return signals.given_order(signal, correlation_id)
-        instrument = await market.load_instrument(session, signal.symbol)
-        account_id = account_id_of(UserId(signal.user_id))
-        held = await views.positions(session, UserId(signal.user_id), {}, symbol=signal.symbol)
-        cash = {one.asset: one.available for one in await assets.balances(session, account_id)}
+        user_id = UserId(signal.user_id)
+        async with self._services.database.reading() as session:
+            instrument = await market.load_instrument(session, signal.symbol)
+            held = await views.positions(session, user_id, {}, symbol=signal.symbol)
+            balances = await assets.balances(session, account_id_of(user_id))
+        cash = {one.asset: one.available for one in balances}
         return signals.sized_order(
             signal,
             correlation_id,
@@ -147,6 +166,7 @@ async def run_signals(services: Services, stop: asyncio.Event) -> None:
             topics=(Topic.STRATEGY_SIGNALS,),
             handle=listener.on_signal,
             lanes=SIGNAL_LANES,
+            handle_together=listener.on_signals,
         ),
         Consumer(
             name="trading_requests",

@@ -62,7 +62,8 @@ class Ending:
         """
         length_ns = market.FIXED_NS[row.timeframe]
         life = Life.of(row, length_ns)
-        inbox = Inbox(row.id, row.user_id, frozenset(row.symbols), row.timeframe, length_ns)
+        symbols = frozenset(row.symbols)
+        inbox = Inbox(row.id, row.user_id, symbols, row.timeframe, length_ns, signals=life.live)
         self.feed.join(inbox)
         try:
             await self._read_past(life)

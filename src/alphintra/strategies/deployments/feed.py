@@ -7,7 +7,7 @@ told when something may have been missed, and looks there.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import nan
@@ -35,11 +35,16 @@ K = TypeVar("K")
 log = structlog.get_logger(__name__)
 
 
-class _Owner(msgspec.Struct):
+class _Order(msgspec.Struct, frozen=True):
+    signal_id: UUID | None = None
+
+
+class _OrderEvent(msgspec.Struct, frozen=True):
     user_id: UUID
+    order: _Order = _Order()
 
 
-_owner = msgspec.json.Decoder(_Owner)
+_order_event = msgspec.json.Decoder(_OrderEvent)
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +56,8 @@ class Inbox:
     symbols: frozenset[str]
     timeframe: str
     length_ns: int
+    #: Those whose orders may change; the deployment's own, it changes with them.
+    signals: Container[UUID] = ()
     #: The one source that counts; `None`: any.
     source: str | None = None
     wants_quotes: bool = False
@@ -63,7 +70,7 @@ class Inbox:
     marks: dict[str, Decimal] = field(default_factory=dict)
     #: Something may have been missed on the market's side.
     is_suspect: bool = True
-    #: Orders of the owner have changed.
+    #: Orders of its signals have changed.
     has_news: bool = True
     #: Somebody wants something of the deployment.
     is_nudged: bool = True
@@ -146,8 +153,8 @@ class Feed:
         bus.on_loss(self.suspect_all)
         # `>`: a symbol may contain the separator of subjects.
         await bus.subscribe(f"{FEED_SUBJECT}.>", self._on_feed)
-        for topic in (Topic.ORDER_EVENTS, Topic.TRADE_EXECUTIONS):
-            await bus.subscribe(str(topic), self._on_events)
+        # With every fill comes an event of its order.
+        await bus.subscribe(str(Topic.ORDER_EVENTS), self._on_orders)
 
     def join(self, inbox: Inbox) -> None:
         """Put into the inbox whatever concerns it from now on."""
@@ -197,16 +204,17 @@ class Feed:
             for inbox in readers:
                 inbox.suspect()
 
-    async def _on_events(self, subject: str, body: bytes) -> None:
+    async def _on_orders(self, subject: str, body: bytes) -> None:
         try:
-            users = {_owner.decode(event.data).user_id for event in decode_events(body)}
+            heard = [_order_event.decode(event.data) for event in decode_events(body)]
         except msgspec.DecodeError:
             log.warning("event_unreadable", topic=subject)
             return
-        for user_id in users:
-            for inbox in self._by_user.get(user_id, ()):
-                inbox.has_news = True
-                inbox.wake.set()
+        for one in heard:
+            for inbox in self._by_user.get(one.user_id, ()):
+                if one.order.signal_id in inbox.signals:
+                    inbox.has_news = True
+                    inbox.wake.set()
 
 
 def _drop(table: dict[K, set[Inbox]], key: K, inbox: Inbox) -> None:

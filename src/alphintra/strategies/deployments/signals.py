@@ -1,5 +1,6 @@
 """Signals of deployments: their ids, what trading is told of them, and what became of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -91,20 +92,38 @@ _STATUS_OF: Final = {
 
 async def on_outcome(session: AsyncSession, event: ReceivedEvent) -> None:
     """Write down what trading made of a signal, and wake whoever runs the deployment."""
-    if event.type != trading.SIGNAL_OUTCOME:
+    await on_outcomes(session, [event])
+
+
+async def on_outcomes(session: AsyncSession, events: Sequence[ReceivedEvent]) -> None:
+    """The same for several at once."""
+    outcomes: dict[UUID, trading.SignalOutcomeData] = {}
+    for event in events:
+        if event.type == trading.SIGNAL_OUTCOME:
+            one = msgspec.json.decode(event.data, type=trading.SignalOutcomeData)
+            outcomes.setdefault(one.signal_id, one)
+    if not outcomes:
         return
-    outcome = msgspec.json.decode(event.data, type=trading.SignalOutcomeData)
-    row = await session.scalar(
-        select(SignalRow).where(SignalRow.id == outcome.signal_id).with_for_update()
+    rows = await session.scalars(
+        select(SignalRow)
+        .where(SignalRow.id.in_(outcomes))
+        # In the order of their ids, as steps take them: nobody waits for each other.
+        .order_by(SignalRow.id)
+        .with_for_update()
     )
-    # Signals have other sources too, and whose it is decides trading, not the event's sender.
-    if row is None or row.user_id != outcome.user_id or row.status != SignalStatus.PUBLISHED:
-        return
-    row.status = _STATUS_OF[outcome.outcome]
-    row.code, row.detail, row.order_id = outcome.code, outcome.detail, outcome.order_id
-    row.decided_at = outcome.decided_at
-    if outcome.outcome is not trading.Outcome.ORDERED:
-        row.is_live = outcome.order_id is not None
-        # Of an order that was recorded and rejected the strategy hears as of any order.
-        row.is_told = row.kind == CANCEL or row.origin == PLATFORM or row.is_live
-    await wake(session, row.deployment_id)
+    fruitless: set[UUID] = set()
+    for row in rows.all():
+        outcome = outcomes[row.id]
+        # Signals have other sources too, and whose it is decides trading, not the event's sender.
+        if row.user_id != outcome.user_id or row.status != SignalStatus.PUBLISHED:
+            continue
+        row.status = _STATUS_OF[outcome.outcome]
+        row.code, row.detail, row.order_id = outcome.code, outcome.detail, outcome.order_id
+        row.decided_at = outcome.decided_at
+        if outcome.outcome is not trading.Outcome.ORDERED:
+            row.is_live = outcome.order_id is not None
+            # Of an order that was recorded and rejected the strategy hears as of any order.
+            row.is_told = row.kind == CANCEL or row.origin == PLATFORM or row.is_live
+            fruitless.add(row.deployment_id)
+    for deployment_id in sorted(fruitless):  # of orders, order events tell
+        await wake(session, deployment_id)

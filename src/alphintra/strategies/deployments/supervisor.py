@@ -26,12 +26,10 @@ from alphintra.strategies.deployments.leases import RENEW_S, Leases
 from alphintra.strategies.deployments.process import PRELOAD
 from alphintra.strategies.deployments.runner import Patience, Runner
 from alphintra.strategies.deployments.scribe import Scribe
-from alphintra.strategies.deployments.signals import on_outcome
+from alphintra.strategies.deployments.signals import on_outcome, on_outcomes
 from alphintra.strategies.deployments.step import Lease
 
 RETRY_S = 1.0
-#: How many outcomes of signals are written down at a time.
-OUTCOME_LANES = 4
 
 RUNNING = Gauge("alphintra_deployments_running", "Deployments that this process runs")
 log = structlog.get_logger(__name__)
@@ -45,7 +43,7 @@ async def run_deployments(
         name="deployment_outcomes",
         topics=(Topic.STRATEGY_SIGNALS,),
         handle=on_outcome,
-        lanes=OUTCOME_LANES,
+        handle_together=on_outcomes,
     )
     supervisor = Supervisor(services, patience or Patience())
     async with asyncio.TaskGroup() as tasks:

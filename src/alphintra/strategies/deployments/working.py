@@ -91,6 +91,7 @@ class Working:
             frozenset(row.symbols),
             row.timeframe,
             self._length_ns,
+            signals=self._life.live,
             source=row.feed,
         )
         self.has_progressed = False
