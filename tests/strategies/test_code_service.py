@@ -130,6 +130,45 @@ async def test_the_sdk_is_completed(studio: Studio, typed: str, expected: set[st
         assert "share of equity" in item["documentation"]
 
 
+PEEKS = """
+import numpy as np
+from alphintra.sdk import vectorised
+
+@vectorised
+def peeks(bars):
+    return np.where(np.append(bars.close[1:], 0.0) > bars.close, 1.0, 0.0)
+"""
+QUIET = (
+    HEAD
+    + """
+class Quiet(Strategy):
+    def on_bar(self, bar):
+        if bar.close < 0:
+            self.buy(1)
+"""
+)
+PRINTS = (
+    HEAD
+    + """
+class Prints(Strategy):
+    def on_bar(self, bar):
+        print("x" * 10_000)
+        self.buy(1)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"), [(PEEKS, "looks ahead"), (QUIET, "ordered nothing"), (PRINTS, "print less")]
+)
+async def test_dry_run_tells_what_is_quietly_wrong(studio: Studio, source: str, told: str) -> None:
+    async with asyncio.timeout(120):
+        # Where others keep the machine busy, a run is not quick enough to be looked at again.
+        while not (report := await run(studio, source, bars=100))["warnings"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+    assert told in report["warnings"][0], report["warnings"]
+
+
 async def test_dry_run_shows_trades_logs_and_output(studio: Studio) -> None:
     source = CODE.replace(
         "        if self.cross.now:\n",

@@ -99,6 +99,14 @@ async def test_check_names_places_and_fails(command: Command, tmp_path: Path) ->
     wrong = await command("check", str(bad))
     assert wrong.exit_code == 1
     assert f"{bad}:1:1: error: a strategy cannot import os" in wrong.output
+    raises = tmp_path / "raises.py"
+    raises.write_text(
+        CODE.replace("        if self.cross.now:\n", "        1 / 0\n        if self.cross.now:\n")
+    )
+    failed = await command("check", str(raises), "--run")
+    assert f"{raises}, line " in failed.output
+    assert "strategy.py" not in failed.output
+    assert ":59 on" not in failed.output  # a bar of a day is called by its day
     ran = await command("check", str(good), "--run", "--data", "demo:AAPL")
     assert ran.exit_code == 0, ran.output
     assert "over 500 bars of demo:AAPL" in ran.output

@@ -1,6 +1,7 @@
 """What commands print: tables for people, JSON for programs, questions before what is dangerous."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
@@ -47,6 +48,8 @@ def show_fields(fields: Mapping[str, object]) -> None:
             print(f"{name:<{width}}  {cell(value)}")
 
 
+#: Behind the date of a time at which a day begins or ends.
+_DAY = re.compile(r"(?<=^\d{4}-\d\d-\d\d)T(00:00:00|23:59:59\.999999)Z$")
 #: Figures that people read as a percentage.
 _SHARES = frozenset(
     {"total_return", "cagr", "max_drawdown", "win_rate", "exposure", "buy and hold"}
@@ -55,6 +58,9 @@ _SHARES = frozenset(
 
 def figure(name: str, value: Any) -> str:
     """Return a figure of a backtest as a person reads it."""
+    if isinstance(value, str):
+        # A bar of a day ends just before midnight, and people call it by its day.
+        return _DAY.sub("", value)
     if not isinstance(value, float):
         return "–" if value is None else str(value)
     if name in _SHARES:

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from alphintra.engine import NEVER_NS, NO_PRICE, Kind, Lifetime
 from alphintra.engine.portfolio import NO_ORDER, RowKind, Simulation, What
 from alphintra.engine.series import Bars, Floats, Quotes, Series, Times
 from alphintra.research.backtest import Market, Watch, play, prepare, targets_of
 from alphintra.research.calendars import CalendarOf, known_calendar
 from alphintra.research.loading import AnyStrategy, Data, When, load_data, load_strategy
-from alphintra.research.result import iso
+from alphintra.research.result import readable
 from alphintra.sdk import Strategy, StrategyFailed, Vectorised, parameters_of
 from alphintra.sdk.parameters import Value, resolved
 from alphintra.sdk.randomness import seeded
@@ -32,6 +33,18 @@ _LATER_STARTS: Final = (0.1, 0.25)
 _SAME: Final = 1e-9
 #: A warm-up that is longer than this share of the data is told.
 _LONG_WARM_UP: Final = 0.5
+
+
+#: Terms of orders that two runs are compared by, and what each is where an order has none.
+_TERMS: Final = {
+    "limit_price_ticks": NO_PRICE,
+    "stop_price_ticks": NO_PRICE,
+    "trail_ticks": 0,
+    "trail_bps": 0,
+    "lifetime": int(Lifetime.REST),
+    "expires_ns": NEVER_NS,
+    "parent": NO_ORDER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +92,7 @@ class Trace:
         if not found:
             return ""
         at_ns, what = min(found)
-        return f"{what} at {iso(at_ns)}"
+        return f"{what} at {readable(at_ns)}"
 
 
 def check(
@@ -94,11 +107,13 @@ def check(
     calendar: CalendarOf | None = None,
     seed: int = 0,
     time_limit_s: float | None = None,
+    faults_only: bool = False,
 ) -> list[CheckFinding]:
     """Return what a strategy's behaviour gives away; nothing when it sees only the past.
 
-    It runs about a dozen times. A strategy whose orders depend on something else than the data
-    (time, an unseeded generator) is found too: it differs from itself.
+    It runs about a dozen times; where only faults are wanted, half as often. A strategy whose
+    orders depend on something else than the data (time, an unseeded generator) is found too: it
+    differs from itself.
 
     Raises:
         As `backtest` does.
@@ -126,7 +141,7 @@ def check(
     whole = trace(series)
     if finding := _look_ahead(series, whole, trace):
         return [finding]
-    return _memory(series, whole, trace)
+    return [] if faults_only else _memory(series, whole, trace)
 
 
 def trace_of(
@@ -167,10 +182,6 @@ def _orders_of(simulation: Simulation, market: Market) -> tuple[tuple[int, str],
     a cut: the side and size of a target weight, the size of an exit that its entry's fills tell,
     and what is taken off an order that the account cannot carry.
     """
-    names = (
-        "kind", "weight", "limit_price_ticks", "stop_price_ticks", "trail_ticks", "trail_bps",
-        "lifetime", "expires_ns", "parent",
-    )  # fmt: skip
     tickets = simulation.orders()
     journal = simulation.journal()
     asked = tickets["lots"].copy()
@@ -178,12 +189,19 @@ def _orders_of(simulation: Simulation, market: Market) -> tuple[tuple[int, str],
     np.add.at(asked, taken_off["order"], taken_off["lots"])
     found = []
     for ticket, lots in zip(tickets, asked.tolist(), strict=True):
-        terms = ", ".join(f"{name} {ticket[name]}" for name in names)
+        terms = Kind(ticket["kind"]).name.lower().replace("_", " ")
+        terms += "".join(
+            f", {name} {ticket[name]}"
+            for name, nothing in _TERMS.items()
+            if ticket[name] != nothing
+        )
         what = "an order"
         if np.isnan(ticket["weight"]):
             what = "buy" if ticket["side"] == 0 else "sell"
             if ticket["parent"] == NO_ORDER:
-                terms = f"lots {lots}, {terms}"
+                what += f" {lots} lots of"
+        else:
+            terms += f", weight {ticket['weight']}"
         symbol = market.symbols[ticket["symbol"]]
         found.append((int(ticket["submitted_ns"]), f"{what} {symbol} ({terms})"))
     return tuple(found)
@@ -220,7 +238,7 @@ def _look_ahead(
             if difference:
                 return CheckFinding(
                     code="look_ahead",
-                    message=f"with the future after {iso(cut_ns)} {what}, something before it "
+                    message=f"with the future after {readable(cut_ns)} {what}, something before it "
                     f"changes: {difference}",
                     advice="Find what looks ahead: a negative shift, a mean or maximum over the "
                     "whole array, a file of its own. Its results are not to be believed.",
@@ -248,8 +266,8 @@ def _memory(
             return [
                 CheckFinding(
                     code="long_memory",
-                    message=f"started at {iso(start_ns)} instead of {iso(first_ns)}, the strategy "
-                    f"still differs after half of the data: {difference}",
+                    message=f"started at {readable(start_ns)} instead of {readable(first_ns)}, the "
+                    f"strategy still differs after half of the data: {difference}",
                     advice="A line depends on where the data begins (an average over everything, "
                     "a running sum). Live it begins elsewhere, so it will trade differently there.",
                     is_fault=False,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from alphintra.engine.series import Bars
 from alphintra.research.gaps import MISSING_BARS, gaps_in
 from alphintra.research.metrics.calendar import DAY_NS, day_ends
-from alphintra.research.result import BacktestResult, OrderState, Warning_, iso
+from alphintra.research.result import BacktestResult, OrderState, Warning_, readable
 
 Rows = NDArray[np.void]
 
@@ -129,7 +129,9 @@ def _impossible_volume(result: BacktestResult, limits: Limits) -> Iterator[Findi
             share = np.where(bars.volume > 0.0, taken / bars.volume, 0.0)
         above = np.flatnonzero(share > limits.volume_share)
         worst = max(worst, float(share.max(initial=0.0)))
-        large += [f"{symbol} {iso(int(bars.open_ns[row]))} ({share[row]:.0%})" for row in above]
+        large += [
+            f"{symbol} {readable(int(bars.open_ns[row]))} ({share[row]:.0%})" for row in above
+        ]
     if large:
         yield Finding(
             code="impossible_volume",
@@ -205,8 +207,8 @@ def _one_trade(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
         yield Finding(
             code="hangs_on_one_trade",
             severity=Severity.WARNING,
-            evidence=f"One trade, {name} from {iso(int(trade['entry_ns']))}, "
-            f"made {pnl[best]:,.0f} of {net:,.0f} ({pnl[best] / net:.0%}).",
+            evidence=f"One trade, {name} from {readable(int(trade['entry_ns']))}, "
+            f"{_of_all(float(pnl[best]), net, 'trades')}.",
             advice="Look at it: an error in the data, a split, or luck? Leave it out and see what "
             "remains.",
         )
@@ -224,10 +226,20 @@ def _one_day(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
         yield Finding(
             code="hangs_on_one_day",
             severity=Severity.WARNING,
-            evidence=f"One day, {iso(int(days[best]) * DAY_NS)[:10]}, made {gains[best]:,.0f} of "
-            f"{net:,.0f} ({gains[best] / net:.0%}).",
+            evidence=f"One day, {readable(int(days[best]) * DAY_NS)}, "
+            f"{_of_all(float(gains[best]), net, 'days')}.",
             advice="Look at that day's prices. A result that needs one day may not see another.",
         )
+
+
+def _of_all(best: float, net: float, what: str) -> str:
+    """Return what one made of a profit, in words that hold when the others have lost."""
+    if best > net:
+        return (
+            f"made {best:,.0f}, more than the whole profit of {net:,.0f}: all other {what} "
+            f"together lost {best - net:,.0f}"
+        )
+    return f"made {best:,.0f} of the whole profit of {net:,.0f} ({best / net:.0%})"
 
 
 def _lookahead_suspicion(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
@@ -271,7 +283,7 @@ def _data_gaps(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
     gaps: list[str] = []
     for symbol, bars in result.prices.items():
         rows = gaps_in(bars, limits.max_gap_bars)
-        gaps += [f"{symbol} {iso(int(bars.close_ns[row]))}" for row in rows]
+        gaps += [f"{symbol} {readable(int(bars.close_ns[row]))}" for row in rows]
     if gaps:
         yield Finding(
             code="data_gaps",
@@ -299,7 +311,7 @@ def _unadjusted_splits(result: BacktestResult, limits: Limits) -> Iterator[Findi
             if spans and not _moved(result, at, by=float(ratio[row]) - 1.0):
                 continue  # the run knew of it: the position was adjusted with the price
             held = held or spans
-            jumps.append(f"{symbol} {iso(at)} (×{ratio[row]:.2f})")
+            jumps.append(f"{symbol} {readable(at)} (×{ratio[row]:.2f})")
     if jumps:
         yield Finding(
             code="unadjusted_splits",
@@ -422,7 +434,7 @@ def _lengths_of_runs(hits: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _where(symbol: str, fill: Any) -> str:
-    return f"{symbol} {iso(int(fill['ts_ns']))}"
+    return f"{symbol} {readable(int(fill['ts_ns']))}"
 
 
 def _few(texts: list[str], most: int = 3) -> str:

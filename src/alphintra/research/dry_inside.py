@@ -1,5 +1,9 @@
 """What runs in the sandboxed process of a dry run: a text over a few bars, and what came of it."""
 
+import io
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any, Final
 
 import msgspec
@@ -10,13 +14,19 @@ from alphintra.engine.portfolio import Costs
 from alphintra.engine.series import Bars
 from alphintra.platform.sandbox import Channel
 from alphintra.research.backtest import backtest
+from alphintra.research.checks import check
 from alphintra.research.result import BacktestResult
 from alphintra.sdk.randomness import seed_globals
 from alphintra.sdk.source import load_source
+from alphintra.sdk.strategy import Strategy
+from alphintra.sdk.vectorised import Vectorised
 
 TRADES_MAX: Final = 100
 LOGS_MAX: Final = 200
 LINE_LENGTH_MAX: Final = 1_000
+#: What runs longer than this is not run again to find out whether it sees the future: that takes a
+#: dozen runs, and the process has ten seconds.
+_CHECKED_S: Final = 0.5
 FIGURES: Final = ("total_return", "sharpe_ratio", "max_drawdown", "win_rate")
 _COLUMNS: Final = ("open_ns", "close_ns", "open", "high", "low", "close", "volume")
 
@@ -66,10 +76,13 @@ def serve(channel: Channel) -> None:
 
 def report(job: DryJob) -> dict[str, Any]:
     """Run a text and return what came of it, or what it failed of."""
+    began_s = time.monotonic()
     try:
+        strategy = load_source(job.source)
+        series = [sample.bars() for sample in job.samples]
         result = backtest(
-            load_source(job.source),
-            [sample.bars() for sample in job.samples],
+            strategy,
+            series,
             cash=job.cash,
             costs=Costs(rate=job.rate),
             parameters=job.parameters,
@@ -85,7 +98,44 @@ def report(job: DryJob) -> dict[str, Any]:
                 "line": line if isinstance(line, int) else None,
             }
         }
-    return _told(result)
+    told = _told(result)
+    told["warnings"] = [*_nothing_ordered(result, series), *told["warnings"]]
+    if time.monotonic() - began_s < _CHECKED_S:
+        told["warnings"] = [*_future_seen(strategy, series, job), *told["warnings"]]
+    return told
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes text and keeps none of it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def _nothing_ordered(result: BacktestResult, series: Sequence[Bars]) -> list[str]:
+    if len(result.orders) or result.warnings:
+        return []
+    return [f"it ordered nothing over {sum(map(len, series))} bars"]
+
+
+def _future_seen(
+    strategy: type[Strategy] | Vectorised, series: Sequence[Bars], job: DryJob
+) -> list[str]:
+    """Return in words whether a strategy that has run well sees the future, or chance."""
+    try:
+        with redirect_stdout(_Nowhere()):  # what it prints was printed by the run itself
+            faults = check(
+                strategy,
+                series,
+                cash=job.cash,
+                parameters=job.parameters,
+                seed=job.seed,
+                time_limit_s=_CHECKED_S,
+                faults_only=True,
+            )
+    except Problem:
+        return []  # of parts of the data it cannot be said
+    return [f"{one.message}. {one.advice}"[:LINE_LENGTH_MAX] for one in faults if one.is_fault]
 
 
 def _told(result: BacktestResult) -> dict[str, Any]:

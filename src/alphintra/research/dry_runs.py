@@ -41,7 +41,7 @@ async def dry_run(strategies: Strategies, caller: Principal, wanted: CodeRunRequ
     shown = [_shown(name, bars) for name, bars in zip(wanted.datasets, samples, strict=True)]
     checked = await strategies.code.check(caller, wanted.source)
     findings = [msgspec.to_builtins(one) for one in checked.findings]
-    output, report = "", DryRunReport()
+    output, dropped, report = "", 0, DryRunReport()
     if all(one.severity is not Severity.ERROR for one in checked.findings):
         job = DryJob(
             source=wanted.source,
@@ -54,7 +54,7 @@ async def dry_run(strategies: Strategies, caller: Principal, wanted: CodeRunRequ
         )
         async with strategies.room.process(caller, ENTRY, limits=_LIMITS) as process:
             body = await process.ask(msgspec.msgpack.encode(job), timeout_s=_END_S)
-            output = process.child.output()
+            output, dropped = process.child.output(), process.child.output_bytes_dropped
         try:
             report = DryRunReport.model_validate_json(body)
         except ValidationError as error:
@@ -64,9 +64,16 @@ async def dry_run(strategies: Strategies, caller: Principal, wanted: CodeRunRequ
         findings=findings,
         samples=shown,
         output=output,
+        warnings=[*_flooded(dropped), *report.warnings],
         duration_ms=round((time.perf_counter() - began_s) * 1_000, 1),
-        **report.model_dump(by_alias=True),
+        **report.model_dump(by_alias=True, exclude={"warnings"}),
     )
+
+
+def _flooded(dropped_bytes: int) -> list[str]:
+    if not dropped_bytes:
+        return []
+    return ["it printed so much that only the end is kept, and that took its time: print less"]
 
 
 @lru_cache(maxsize=16)

@@ -17,7 +17,7 @@ import numpy as np
 from alphintra.core.errors import BadRequest
 from alphintra.engine.series import Bars, Quotes, Series, Times, Trades
 from alphintra.research.gaps import MISSING_BARS, gaps_in
-from alphintra.research.result import DatasetReference, Warning_, iso
+from alphintra.research.result import DatasetReference, Warning_, readable
 from alphintra.sdk import Strategy, StrategyNotFound, StrategyRefused, Vectorised
 from alphintra.sdk.resampling import duration_text
 from alphintra.sdk.source import line_in, only_strategy, source_of
@@ -39,6 +39,12 @@ class RangeEmpty(BadRequest):
     """There is no data in the range that was asked for. Take one that the data covers."""
 
     code = "range_empty"
+
+
+class RangeBackwards(BadRequest):
+    """The range ends before it begins. Exchange its start and its end, or correct them."""
+
+    code = "range_backwards"
 
 
 class GapTooLong(BadRequest):
@@ -153,7 +159,7 @@ def load_data(
             one file that holds several symbols, those that are taken.
 
     Raises:
-        RangeEmpty: nothing is left.
+        RangeEmpty, RangeBackwards: nothing is left, or could be.
         BadSeries and what `market.datasets.read_series` raises: the detail names the row.
     """
     parts = [data] if isinstance(data, Bars | Quotes | Trades | str | Path) else list(data)
@@ -167,6 +173,10 @@ def load_data(
         raise RangeEmpty("no data was given")
     first = parse_time(start) if start is not None else -(2**63)
     last = parse_time(end, end_of_day=True) if end is not None else 2**63 - 1
+    if first >= last:
+        raise RangeBackwards(
+            f"the data is to start at {start} and to end at {end}, which is not after it"
+        )
     if start is None and end is None:
         cut = loaded
     else:
@@ -252,7 +262,7 @@ def find_gaps(series: Sequence[Series], *, max_gap_ns: int | None = None) -> lis
 
 def _told(bars: Bars, holes: Times, row: int) -> str:
     length = duration_text(int(holes[row]) // 1_000_000_000 * 1_000_000_000)
-    return f"{length} after {iso(int(bars.close_ns[row]))} (row {row})"
+    return f"{length} after {readable(int(bars.close_ns[row]))} (row {row})"
 
 
 def _read(part: Series | str | Path, name: str | None) -> Series:
@@ -278,12 +288,12 @@ def _empty_range(whole: Series, first: int, last: int) -> str:
         return f"{whole.symbol} has no rows"
     times = _times(whole)
     wanted = " to ".join(
-        "the beginning" if at == -(2**63) else "the end" if at == 2**63 - 1 else iso(at)
+        "the beginning" if at == -(2**63) else "the end" if at == 2**63 - 1 else readable(at)
         for at in (first, last)
     )
     return (
-        f"{whole.symbol} has no rows from {wanted}; its data goes from {iso(int(times[0]))} to "
-        f"{iso(int(times[-1]))}"
+        f"{whole.symbol} has no rows from {wanted}; its data goes from "
+        f"{readable(int(times[0]))} to {readable(int(times[-1]))}"
     )
 
 

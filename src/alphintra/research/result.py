@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from alphintra.engine.series import DAY_NS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -257,6 +259,12 @@ def iso(ts_ns: int) -> str:
     seconds, nanoseconds = divmod(ts_ns, 1_000_000_000)
     at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
     return at.isoformat().replace("+00:00", "Z")
+
+
+def readable(ts_ns: int) -> str:
+    """Return a time as people read it: where a day begins or ends the day, otherwise as `iso`."""
+    text = iso(ts_ns)
+    return text[:10] if (ts_ns + 1) % DAY_NS <= 1 else text
 
 
 def _finite(values: NDArray[np.float64]) -> list[float | None]:

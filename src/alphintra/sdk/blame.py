@@ -8,6 +8,7 @@ from pathlib import Path
 
 import alphintra
 from alphintra.engine.portfolio import NoAuction
+from alphintra.engine.series import DAY_NS
 from alphintra.sdk.errors import RunCancelled, StrategyFailed, StrategyOutOfTime
 from alphintra.sdk.feed import Feed
 from alphintra.sdk.strategy import Strategy
@@ -50,7 +51,10 @@ def _where(place: tuple[str, int | None, str], feed: Feed) -> str:
     if feed.row < 0:
         return where
     symbol = feed.symbols[feed.symbol_at_hand]
-    return f"{where}, at {moment(feed.now_ns):%Y-%m-%dT%H:%M:%SZ} on {symbol}"
+    # A bar of a day ends just before midnight, and people call it by its day.
+    is_day = (feed.now_ns + 1) % DAY_NS == 0
+    at = f"{moment(feed.now_ns):{'%Y-%m-%d' if is_day else '%Y-%m-%dT%H:%M:%SZ'}}"
+    return f"{where}, at {at} on {symbol}"
 
 
 def _place(error: BaseException, strategy: Strategy) -> tuple[str, int | None, str]:

@@ -7,6 +7,7 @@ import pytest
 
 from alphintra.research.loading import (
     GapTooLong,
+    RangeBackwards,
     RangeEmpty,
     TimeUnreadable,
     dataset_reference,
@@ -16,6 +17,7 @@ from alphintra.research.loading import (
     load_strategy,
     parse_time,
 )
+from alphintra.research.result import readable
 from alphintra.sdk import Bars, Strategy, StrategyNotFound, StrategyRefused
 from tests.sdk.conftest import DAY_NS, MINUTE_NS, START_NS, walk
 
@@ -104,9 +106,23 @@ def test_an_empty_range_tells_what_there_is() -> None:
     with pytest.raises(RangeEmpty) as refused:
         load_data(days, start="2025-01-01")
     assert refused.value.detail == (
-        "X has no rows from 2025-01-01T00:00:00Z to the end; its data goes from "
-        "2024-01-01T00:00:00Z to 2024-01-10T00:00:00Z"
+        "X has no rows from 2025-01-01 to the end; its data goes from 2024-01-01 to 2024-01-10"
     )
+
+
+@pytest.mark.parametrize("end", ["2024-01-02", "2024-01-03T00:00:00Z"])
+def test_a_range_that_ends_before_it_begins_is_told_as_such(end: str) -> None:
+    with pytest.raises(RangeBackwards) as refused:
+        load_data(walk(count=10, step_ns=DAY_NS), start="2024-01-03", end=end)
+    assert (refused.value.code, refused.value.status) == ("range_backwards", 422)
+    assert "2024-01-03" in refused.value.detail
+    assert end in refused.value.detail
+
+
+def test_times_are_read_by_their_day_where_one_begins_or_ends() -> None:
+    assert readable(DAY_NS - 1) == readable(0) == "1970-01-01"
+    assert readable(DAY_NS) == "1970-01-02"
+    assert readable(DAY_NS - 1_000_000_000) == "1970-01-01T23:59:59Z"
 
 
 def test_times_are_utc_unless_they_say_otherwise() -> None:

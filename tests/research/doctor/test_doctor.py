@@ -205,6 +205,21 @@ def test_a_rule_speaks_when_it_must_and_only_then(code: str) -> None:
     assert code not in _codes(sound())
 
 
+def test_a_trade_that_made_more_than_all_is_told_in_words() -> None:
+    def told(pnl: list[float]) -> str:
+        result = _with_pnl(_sound(), np.array(pnl))
+        (found,) = [one for one in examine(result) if one.code == "hangs_on_one_trade"]
+        return found.evidence
+
+    trades = len(_sound().trades)
+    losing = told([17_716.0, -8_731.0, *[0.0] * (trades - 2)])
+    assert losing.endswith(
+        "made 17,716, more than the whole profit of 8,985: all other trades together lost 8,731."
+    )
+    winning = told([900.0, 100.0, *[0.0] * (trades - 2)])
+    assert winning.endswith("made 900 of the whole profit of 1,000 (90%).")
+
+
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
     assert examine(_sound()) == []
 

@@ -36,6 +36,9 @@ async def test_backtest_runs_the_draft_as_a_version_and_names_it(lab: Lab) -> No
     manifest = run["manifest"]
     assert (manifest["strategy_id"], manifest["strategy_version"]) == (strategy["id"], 1)
     assert manifest["strategy_sha256"] == version["sha256"]
+    assert manifest["strategy"] == "Mine"  # as its owner calls it, and not its class
+    page = await lab.call("GET", f"/backtests/{run['id']}/report")
+    assert "<h1>Mine</h1>" in page.text
     assert manifest["parameters"] == {"fast": 6, "slow": 30}
     assert run["total_trades"] > 5
     listed = await lab.call("GET", "/backtests", params={"strategy_id": strategy["id"]})

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from alphintra.engine.series import DAY_NS
+
 #: What stands where a figure is not defined.
 NOTHING = "–"
 
@@ -65,7 +67,9 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(ts_ns: int) -> str:
-    """Return a time in UTC to the second; a midnight is its date alone."""
+    """Return a time in UTC to the second; where a day begins or ends, its date alone."""
+    if (ts_ns + 1) % DAY_NS == 0:
+        ts_ns += 1 - DAY_NS
     at = datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC)
     text = at.strftime("%Y-%m-%d")
     if at.second:

@@ -21,6 +21,37 @@ MODULES: Final = frozenset(
         "string", "talib", "textwrap", "time", "types", "typing", "warnings", "zoneinfo",
     }
 )  # fmt: skip
+#: Why other libraries are not there, and what to do instead.
+_INSTEAD: Final = {
+    **dict.fromkeys(
+        ("aiohttp", "ftplib", "http", "httpx", "requests", "smtplib", "socket", "ssl", "urllib",
+         "urllib3", "websocket", "websockets"),
+        "there is no network in a sandbox; what a strategy knows comes from the run",
+    ),
+    **dict.fromkeys(
+        ("alpaca_trade_api", "binance", "ccxt", "ib_insync", "yfinance"),
+        "prices come from the run, and orders go by self.buy(…)",
+    ),
+    **dict.fromkeys(
+        ("finta", "pandas_ta", "stockstats", "ta", "talipp", "tulipy"),
+        'indicators are there already: self.indicator("RSI", timeperiod=14)',
+    ),
+    **dict.fromkeys(
+        ("csv", "glob", "io", "os", "pathlib", "pickle", "shutil", "sqlite3", "sys", "tempfile"),
+        "there are no files in a sandbox; upload data as a dataset",
+    ),
+    **dict.fromkeys(
+        ("asyncio", "concurrent", "multiprocessing", "subprocess", "threading"),
+        "hooks are called one after another, and start nothing beside them",
+    ),
+    **dict.fromkeys(
+        ("backtesting", "backtrader", "freqtrade", "jesse", "vectorbt", "zipline"),
+        "subclass alphintra.sdk.Strategy and write on_bar(self, bar)",
+    ),
+    "logging": "use self.log(…)",
+    "matplotlib": "the report of a run has the charts",
+    "plotly": "the report of a run has the charts",
+}  # fmt: skip
 #: Built-in functions that a strategy has no use for, and what to do instead.
 _CALLS: Final = {
     "eval": "write the expression itself",
@@ -157,7 +188,8 @@ def _forbidden_import(node: ast.AST, module: str) -> Finding:
     hint = (
         "of alphintra there is alphintra.sdk and alphintra.indicators"
         if own
-        else "it has alphintra.sdk, numpy, pandas, talib, numba and those of Python that compute"
+        else _INSTEAD.get(module.split(".")[0])
+        or "it has alphintra.sdk, numpy, pandas, talib, numba and those of Python that compute"
     )
     return _at(node, "import_forbidden", f"a strategy cannot import {_quoted(module)}: {hint}")
 

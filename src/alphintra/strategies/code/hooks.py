@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
+from alphintra.strategies.code import habits
 from alphintra.strategies.code.frames import Finding, Severity
 
 _NAME_LENGTH_MAX: Final = 40
@@ -33,6 +34,7 @@ def found_in(tree: ast.Module) -> list[Finding]:
         isinstance(node, ast.FunctionDef) and _decorated(node) for node in tree.body
     )
     findings = [finding for node in strategies for finding in _of_class(node)]
+    findings += habits.found_in(tree, strategies)
     if not strategies and not is_vectorised:
         findings.append(
             Finding(
@@ -41,7 +43,21 @@ def found_in(tree: ast.Module) -> list[Finding]:
                 "a function with @vectorised",
             )
         )
-    elif strategies and not is_vectorised and not any(map(_overrides, strategies)):
+    elif is_vectorised:
+        pass
+    elif any(map(_overrides, strategies)):
+        if habits.never_orders(tree):
+            findings.append(
+                Finding(
+                    code="never_orders",
+                    message="it never orders: call self.buy(…), self.sell(…) or "
+                    "self.target_weight(…)",
+                    severity=Severity.WARNING,
+                    line=strategies[-1].lineno,
+                    column=strategies[-1].col_offset + 1,
+                )
+            )
+    else:
         node = strategies[-1]
         findings.append(
             Finding(
@@ -90,19 +106,27 @@ def _overrides(node: ast.ClassDef) -> bool:
 
 def _of_class(node: ast.ClassDef) -> Iterator[Finding]:
     methods = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    called = {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
     for method in methods[:_METHODS_MAX]:
         if method.name in hooks():
             yield from _signature(method)
-        elif method.name.startswith("on") and len(method.name) <= _NAME_LENGTH_MAX:
-            near = difflib.get_close_matches(method.name, hooks(), n=1, cutoff=0.75)
-            if near:
-                yield Finding(
-                    code="hook_unknown",
-                    message=f"nothing calls {method.name}; did you mean {near[0]}?",
-                    severity=Severity.WARNING,
-                    line=method.lineno,
-                    column=method.col_offset + 1,
-                )
+        elif (near := _meant(method.name)) and method.name not in called:
+            yield Finding(
+                code="hook_unknown",
+                message=f"nothing calls {method.name}; did you mean {near}?",
+                severity=Severity.WARNING,
+                line=method.lineno,
+                column=method.col_offset + 1,
+            )
+
+
+def _meant(name: str) -> str | None:
+    """Return the hook that a method seems to be meant as."""
+    if name in habits.HOOKS:
+        return habits.HOOKS[name]
+    if not name.startswith("on") or len(name) > _NAME_LENGTH_MAX:
+        return None
+    return next(iter(difflib.get_close_matches(name, hooks(), n=1, cutoff=0.75)), None)
 
 
 def _signature(method: ast.FunctionDef) -> Iterator[Finding]:
