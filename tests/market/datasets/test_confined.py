@@ -66,7 +66,7 @@ def codes(checked: Checked) -> list[str]:
 async def test_a_parser_gets_nowhere(
     taken_over: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ALPHINTRA_TEST_SECRET", "1")
+    monkeypatch.setenv("UPLOAD_TEST_SECRET", "1")
     secret = str(folder.parent / "secret")
     assert len(ways_out(secret, str(folder))) == 10, "each is a way out without a sandbox"
     (folder / "written").unlink()

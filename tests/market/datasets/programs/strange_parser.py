@@ -55,7 +55,7 @@ def ways_out(secret: str, folder: str) -> list[str]:
         "list the folder": lambda: list(Path(folder).iterdir()),
         "start a process": _fork,
         "signal its parent": lambda: os.kill(os.getppid(), 0),
-        "read a secret of the environment": lambda: os.environ["ALPHINTRA_TEST_SECRET"],
+        "read a secret of the environment": lambda: os.environ["UPLOAD_TEST_SECRET"],
     }
     return [name for name, attempt in attempts.items() if _works(attempt)]
 
