@@ -18,6 +18,15 @@ from alphintra.cli.output import (
 
 app = typer.Typer(help="Put strategies to work, watch them, stop them.", no_args_is_help=True)
 
+#: What a certificate says, in words.
+_VERDICTS = {
+    "PASSED": "replayed, it decided the same and was filled alike",
+    "FAILED": "replayed, it came out otherwise; --json has the differences and their causes",
+    "EMPTY": "nothing was decided, so there is nothing to compare",
+    "UNKNOWN": "whether it came out the same could not be said; --json has why",
+    "PENDING": "a worker replays it; ask again in a moment",
+}
+
 DeploymentId = Annotated[str, typer.Argument(help="The deployment's id.", metavar="ID")]
 SignalId = Annotated[str, typer.Argument(help="The signal's id.", metavar="SIGNAL")]
 ParamOption = Annotated[list[str] | None, typer.Option(help="NAME=VALUE; may be given again.")]
@@ -118,10 +127,10 @@ def show(deployment_id: DeploymentId, url: UrlOption = None, json: JsonOption = 
             "timeframe": one["timeframe"],
             "parameters": ", ".join(f"{k}={v}" for k, v in one["parameters"].items()) or None,
             "last candle": one["last_candle_at"],
-            "capital": one["capital"],
-            "equity": f"{one['equity']} ({metrics['total_return']:+.2%})",
-            "cash": one["cash"],
-            "fees": one["fees"],
+            "capital": f"{float(one['capital']):,.2f}",
+            "equity": f"{float(one['equity']):,.2f} ({metrics['total_return']:+.2%})",
+            "cash": f"{float(one['cash']):,.2f}",
+            "fees": f"{float(one['fees']):,.2f}",
             "max drawdown": f"{metrics['max_drawdown']:.2%}",
             "fills": one["fills"],
             "signals": signals or None,
@@ -129,7 +138,10 @@ def show(deployment_id: DeploymentId, url: UrlOption = None, json: JsonOption = 
     )
     for held in one["positions"]:
         if held["quantity"] != "0":
-            print(f"  {held['quantity']} {held['symbol']} at {held['average_price']}")
+            print(
+                f"holds {held['quantity']} {held['symbol']}, entered at"
+                f" {held['average_price']} on average"
+            )
 
 
 @app.command()
@@ -253,12 +265,49 @@ def reject(signal_id: SignalId, url: UrlOption = None, json: JsonOption = False)
 
 
 @app.command()
-def trace(signal_id: SignalId, url: UrlOption = None) -> None:
-    """Print the way of a decision as JSON: candle, signal, orders, fills, ledger lines."""
+def trace(signal_id: SignalId, url: UrlOption = None, json: JsonOption = False) -> None:
+    """Print the way of a decision: candle, signal, orders, fills, ledger lines."""
     from alphintra.cli.client import Api
 
     with Api(url) as api:
-        show_json(api.get(f"/signals/{signal_id}/trace"))
+        told = api.get(f"/signals/{signal_id}/trace")
+    if json:
+        show_json(told)
+        return
+    for line in trace_lines(told):
+        print(line)
+
+
+def trace_lines(told: dict[str, Any]) -> list[str]:
+    """Return a trace as lines that people read, one for each step, with its time."""
+    signal, candle = told["signal"], told["candle"]
+    lines = []
+    if candle is not None:
+        prices = " ".join(f"{name} {candle[name]:g}" for name in ("open", "high", "low", "close"))
+        lines.append(f"{candle['closed_at']}  candle  {candle['symbol']} {prices}")
+    why = [signal["reason"], _because(signal["because"]), signal["detail"]]
+    order = signal["order"]
+    lines.append(
+        f"{signal['created_at']}  signal  {signal['action']} {order.get('quantity', '')}"
+        f" {signal['symbol']} {order.get('type', '')}: {signal['status']}"
+        + "".join(f"; {one}" for one in why if one)
+    )
+    for one in told["orders"]:
+        reason = f" ({one['reject_reason']})" if one["reject_reason"] else ""
+        lines.append(
+            f"{one['created_at']}  order   {one['side']} {one['quantity']} {one['symbol']}"
+            f" {one['type']}: {one['status']}{reason}"
+        )
+    lines += [
+        f"{one['executed_at']}  fill    {one['side']} {one['quantity']} {one['symbol']} at"
+        f" {one['price']}, fee {one['fee']}"
+        for one in told["fills"]
+    ]
+    lines += [
+        f"{one['created_at']}  ledger  {one['kind']} {one['amount']} {one['asset']} {one['bucket']}"
+        for one in told["ledger"]
+    ]
+    return [*lines, f"trace id {told['trace_id']}"]
 
 
 @app.command()
@@ -294,6 +343,9 @@ def certificates(
     columns = ["day", "verdict", "signals", "orders", "fills"]
     rows = ([*(one[name] for name in columns), len(one["differences"])] for one in found)
     show_table([*columns, "differences"], rows, empty="No day was replayed yet.")
+    for one in found:
+        if (meaning := _VERDICTS.get(one["verdict"])) is not None:
+            print(f"{one['day']}: {meaning}")
 
 
 def _pages(
