@@ -89,6 +89,27 @@ class Holds(Strategy):
             self.buy(10)
 """
 
+#: What each bomb does at a candle.
+BOMBS = {
+    "spins": "while True: pass",
+    "hoards": "self.held = [bytearray(10**7) for _ in range(10**6)]",
+    "prints": "[print('x' * 10_000) for _ in range(10**6)]",
+    "floods": "[self.buy(0.01) for _ in range(900)]",
+    "dies": "np.lib.stride_tricks.as_strided(np.zeros(1), (10**6,), (2**40,)).sum()",
+}
+#: What their logs tell of it, each of one or another: on a busy machine some are too slow first.
+GONE_OFF = ("its process has died", "the strategy has failed", "a limit was reached")
+BOMB = """
+import numpy as np
+
+from alphintra.sdk import Strategy
+
+
+class Bomb(Strategy):
+    def on_bar(self, bar):
+        {}
+"""
+
 
 async def waiting(stage: Stage, deployment_id: str) -> dict[str, Any]:
     async def newest() -> dict[str, Any] | None:
@@ -292,6 +313,39 @@ async def test_orders_of_a_process_that_has_died_count(stage: Stage) -> None:
     assert (ended["status"], ended["reason_code"]) == ("STOPPED", "order_rate_exceeded")
     signals = await stage.signals(deployment_id)
     assert len([one for one in signals if one["kind"] == "PLACE"]) == 12
+
+
+async def test_bombs_keep_nobody_from_deciding(stage: Stage) -> None:
+    wide = {"orders_per_minute": 10_000}
+    others = [await stage.deploy(limits=wide) for _ in range(2)]
+    bombs = {
+        name: await stage.deploy(
+            await stage.write(BOMB.format(line), name=name), warmup=0, capital="1000"
+        )
+        for name, line in BOMBS.items()
+    }
+    for one in [*others, *bombs.values()]:
+        await stage.running(one)
+    for number in range(1, 7):
+        await stage.market.go()
+        for one in others:
+            await stage.ordered(one, number)
+        await stage.market.quote()
+        for one in others:
+            await stage.filled(one, number)
+    for name, one in bombs.items():
+
+        async def has_gone_off(one: str = one) -> bool:
+            log = await stage.log(one)
+            return any(words in log for words in GONE_OFF)
+
+        try:
+            await stage.waits_for(has_gone_off)
+        except TimeoutError:
+            raise AssertionError(f"{name}: {await stage.log(one)}") from None
+    for one in [*others, *bombs.values()]:
+        await stage.call("POST", f"/deployments/{one}/stop")  # some are over
+        await stage.until(one, lambda shown: shown["status"] in {"STOPPED", "FAILED"})
 
 
 async def test_a_stop_does_not_wait_for_a_strategy_that_never_begins(stage: Stage) -> None:
