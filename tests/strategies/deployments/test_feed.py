@@ -3,9 +3,12 @@ missed.
 """
 
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from alphintra.core.ids import EventId
 from alphintra.core.market_data import FEED_SUBJECT, Bar, FeedBatch, Quote, Tick, Trade, encode
+from alphintra.platform.events import Event, Topic
+from alphintra.platform.events import encode as encode_event
 from alphintra.strategies.deployments.feed import TRADES_MAX, Feed, Inbox
 
 D = Decimal
@@ -80,3 +83,32 @@ async def test_what_a_feed_derives_is_no_price_of_its_own() -> None:
     feed.join(one)
     await tell(feed, Quote(1, D(1), D(3)), source="a:candles")
     assert (one.quotes, one.marks) == ({}, {})
+
+
+async def test_orders_wake_only_whom_they_concern() -> None:
+    feed, user = Feed(), uuid4()
+    signals = uuid4(), uuid4()
+    one, other = (
+        Inbox(uuid4(), user, frozenset({"SPY"}), "1m", MINUTE_NS, signals={signal: "its name"})
+        for signal in signals
+    )
+    for inbox in (one, other):
+        inbox.has_news = False
+        feed.join(inbox)
+
+    async def hear(owner: UUID, signal_id: UUID | None) -> list[bool]:
+        event = Event(
+            id=EventId(uuid4()),
+            topic=Topic.ORDER_EVENTS,
+            type="order_event.v1",
+            key=str(owner),
+            occurred_at_ns=1,
+            data={"user_id": owner, "order": {"signal_id": signal_id}},
+        )
+        await feed._on_orders(str(Topic.ORDER_EVENTS), b"[" + encode_event(event) + b"]")
+        return [inbox.has_news and inbox.wake.is_set() for inbox in (one, other)]
+
+    assert await hear(user, None) == [False, False]
+    assert await hear(uuid4(), signals[0]) == [False, False]
+    assert await hear(user, signals[1]) == [False, True]
+    assert await hear(user, signals[0]) == [True, True]
