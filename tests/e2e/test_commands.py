@@ -1,9 +1,10 @@
 """Commands against a running platform, as a person and as an operator use them."""
 
 import json
+import math
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,17 @@ from tests.e2e.conftest import Up
 
 PASSWORD = "a quiet harbour in October"
 PATIENCE_S = 120.0
+ALTERNATE = """
+from alphintra.sdk import Strategy
+
+
+class Alternate(Strategy):
+    def on_bar(self, bar):
+        if self.position().quantity:
+            self.close()
+        elif not self.open_orders():
+            self.buy(0.1)
+"""
 
 
 @pytest.fixture
@@ -161,6 +173,78 @@ def test_the_demo_login_is_for_the_owner_only(up: Up) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.stat().st_uid == os.geteuid()
     assert len(up.demo().password) >= 20
+
+
+def test_a_strategy_is_backtested_on_the_server(anna: Up, tmp_path: Path) -> None:
+    file = tmp_path / "days.csv"
+    days = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(300)]
+    closes = [100 + 10 * math.sin(number / 9) for number in range(300)]
+    rows = [
+        f"{day:%Y-%m-%d},{close:.2f},{close + 1:.2f},{close - 1:.2f},{close:.2f},1000"
+        for day, close in zip(days, closes, strict=True)
+    ]
+    file.write_text("\n".join(["date,open,high,low,close,volume", *rows]))
+    dataset = read(anna, "dataset", "upload", str(file), "--symbol", "WAVE", "--timeframe", "1d")
+    made = read(anna, "strategy", "new", "--template", "trend_following")
+    command = ("strategy", "backtest", made["id"], "--dataset", dataset["id"])
+    assert "parameter_refused" in anna.cli(*command, "--param", "fast", code=1)
+    assert "parameter_refused" in anna.cli(*command, "--param", "fastest=3", code=1)
+    run = read(anna, *command, "--param", "fast=3", "--param", "slow=12", "--cash", "50000")
+    give_up_s = time.monotonic() + PATIENCE_S
+    while (found := read(anna, "backtests", "show", run["id"]))["status"] in {"QUEUED", "RUNNING"}:
+        assert time.monotonic() < give_up_s, found
+        time.sleep(0.2)
+    assert found["status"] == "SUCCEEDED", found["error"]
+    assert found["manifest"]["parameters"]["fast"] == 3
+    assert found["total_trades"] > 0
+    assert float(found["initial_capital"]) == 50_000
+    assert "total trades" in anna.cli("backtests", "show", run["id"])
+    assert run["id"] in anna.cli("backtests", "list", "--status", "succeeded")
+
+
+def test_signals_of_a_strategy_wait_for_a_yes_said_here(anna: Up, tmp_path: Path) -> None:
+    file = tmp_path / "alternate.py"
+    file.write_text(ALTERNATE)
+    made = read(anna, "strategy", "new", str(file))
+    started = read(
+        anna, "deployment", "start", made["id"], "--symbol", "ETH-USD", "-t", "1s",
+        "--capital", "9000", "--approval", "all", "--orders-per-minute", "1000",
+        "--drawdown", "0.5", "--warmup", "0", "--name", "Asks first",
+    )  # fmt: skip
+    deployment = started["id"]
+    assert (started["name"], started["approval"]["mode"]) == ("Asks first", "ALL")
+
+    def signals(status: str) -> Any:
+        return read(anna, "deployment", "signals", deployment, "--status", status)
+
+    def first(status: str) -> Any:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not (found := signals(status)):
+            assert time.monotonic() < give_up_s, anna.cli("deployment", "logs", deployment)
+            time.sleep(0.2)
+        return found[-1]
+
+    waiting = first("WAITING")
+    assert waiting["action"] == "BUY"
+    assert "BUY ETH-USD: PUBLISHED" in anna.cli("deployment", "approve", waiting["id"])
+    assert first("ORDERED")["id"] == waiting["id"]
+    assert "[signal_decided]" in anna.cli("deployment", "reject", waiting["id"], code=1)
+    trace = json.loads(anna.cli("deployment", "trace", waiting["id"], "--json"))
+    assert trace["signal"]["id"] == waiting["id"]
+    (order,) = read(anna, "deployment", "orders", deployment)
+    assert order["signal_id"] == waiting["id"]
+    declined = first("WAITING")
+    assert "DECLINED" in anna.cli("deployment", "reject", declined["id"])
+    listed = anna.cli("deployment", "signals", deployment, "--status", "declined")
+    assert declined["id"] in listed
+    told = anna.cli("deployment", "stop", deployment)
+    assert "Asks first was" in told
+    give_up_s = time.monotonic() + PATIENCE_S
+    while read(anna, "deployment", "show", deployment)["status"] != "STOPPED":
+        assert time.monotonic() < give_up_s, anna.cli("deployment", "logs", deployment)
+        time.sleep(0.2)
+    refused = anna.cli("deployment", "pause", deployment, code=1)
+    assert "[deployment_status_refused]" in refused
 
 
 def test_a_strategy_is_put_to_work_watched_and_stopped(anna: Up) -> None:
