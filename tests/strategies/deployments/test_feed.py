@@ -5,6 +5,8 @@ missed.
 from decimal import Decimal
 from uuid import UUID, uuid4
 
+import msgspec
+
 from alphintra.core.ids import EventId
 from alphintra.core.market_data import FEED_SUBJECT, Bar, FeedBatch, Quote, Tick, Trade, encode
 from alphintra.platform.events import Event, Topic
@@ -13,6 +15,13 @@ from alphintra.strategies.deployments.feed import TRADES_MAX, Feed, Inbox
 
 D = Decimal
 MINUTE_NS = 60_000_000_000
+
+
+class OrderEvent(msgspec.Struct):
+    """What is read of an event of an order."""
+
+    user_id: UUID
+    order: dict[str, UUID | None]
 
 
 def inbox(*, source: str | None = None) -> Inbox:
@@ -103,7 +112,7 @@ async def test_orders_wake_only_whom_they_concern() -> None:
             type="order_event.v1",
             key=str(owner),
             occurred_at_ns=1,
-            data={"user_id": owner, "order": {"signal_id": signal_id}},
+            data=OrderEvent(user_id=owner, order={"signal_id": signal_id}),
         )
         await feed._on_orders(str(Topic.ORDER_EVENTS), b"[" + encode_event(event) + b"]")
         return [inbox.has_news and inbox.wake.is_set() for inbox in (one, other)]
