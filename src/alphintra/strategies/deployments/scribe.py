@@ -11,13 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Update, case, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    and_,
+    bindparam,
+    case,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from alphintra import trading
 from alphintra.core.clock import now
@@ -219,26 +230,53 @@ async def _change_deployment(
     allowed = list(Status)
     if (status := step.changes.get("status")) is not None:
         allowed = [one for one in Status if may_follow(one, status)]
-    changes = dict(step.changes)
-    if changes.get("wish") == Wish.STOP:
-        # Its owner may have asked meanwhile for more: that its positions be closed.
-        is_more = DeploymentRow.wish == Wish.LIQUIDATE
-        changes["wish"] = case((is_more, Wish.LIQUIDATE), else_=Wish.STOP)
-    change = update(DeploymentRow).where(
-        DeploymentRow.id == lease.deployment_id,
-        DeploymentRow.owner == lease.owner,
-        DeploymentRow.epoch == lease.epoch,
-        DeploymentRow.frames == entry.first,
-        DeploymentRow.status.in_(allowed),
-    )
-    if entry.if_wished is not None:
-        change = change.where(DeploymentRow.wish == entry.if_wished)
+    changes = {
+        **step.changes,
+        "frames": entry.first + len(step.frames),
+        "updated_at": at,
+    }
     row: DeploymentRow | None = await session.scalar(
-        change.values(frames=entry.first + len(step.frames), updated_at=at, **changes).returning(
-            DeploymentRow
-        )
+        _change_of(frozenset(changes)),
+        {
+            "deployment": lease.deployment_id,
+            "by": lease.owner,
+            "in_epoch": lease.epoch,
+            "first": entry.first,
+            "allowed": allowed,
+            "wishes": list(Wish) if entry.if_wished is None else [entry.if_wished],
+            **{f"new_{name}": value for name, value in changes.items()},
+        },
     )
     return row
+
+
+@cache
+def _change_of(columns: frozenset[str]) -> ReturningUpdate[DeploymentRow]:
+    """Return the statement that changes these columns. To make it takes longer than to run it, and
+    few combinations of columns are ever changed.
+    """
+    row = DeploymentRow
+    values: dict[str, ColumnElement[Any]] = {
+        name: bindparam(f"new_{name}", type_=row.__table__.c[name].type) for name in columns
+    }
+    if "wish" in columns:
+        # Its owner may have asked meanwhile for more than a stop: that its positions be closed.
+        is_more = and_(row.wish == Wish.LIQUIDATE, values["wish"] == Wish.STOP)
+        values["wish"] = case((is_more, Wish.LIQUIDATE), else_=values["wish"])
+    return (
+        update(row)
+        .where(
+            row.id == bindparam("deployment"),
+            row.owner == bindparam("by"),
+            row.epoch == bindparam("in_epoch"),
+            row.frames == bindparam("first"),
+            row.status.in_(bindparam("allowed", expanding=True)),
+            row.wish.in_(bindparam("wishes", expanding=True)),
+        )
+        .values(values)
+        .returning(row)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def _change_signals(session: AsyncSession, steps: Sequence[Step], at: datetime) -> None:
