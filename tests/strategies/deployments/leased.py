@@ -8,6 +8,7 @@ from alphintra.platform.services import Services
 from alphintra.strategies.deployments.journal import Journal
 from alphintra.strategies.deployments.leases import Leases
 from alphintra.strategies.deployments.models import DeploymentRow
+from alphintra.strategies.deployments.news import News
 from alphintra.strategies.deployments.scribe import Scribe
 from alphintra.strategies.deployments.status import Status, Wish
 from alphintra.strategies.deployments.step import Lease
@@ -68,4 +69,4 @@ async def opened(services: Services) -> Leases:
 
 
 def journal_of(services: Services, lease: Lease, scribe: Scribe | None = None) -> Journal:
-    return Journal(services, lease, scribe or Scribe(services))
+    return Journal(services, lease, scribe or Scribe(services), News(services))

@@ -21,7 +21,6 @@ from alphintra.strategies.deployments.feed import Feed, Inbox
 from alphintra.strategies.deployments.journal import UNHEARD, Journal
 from alphintra.strategies.deployments.life import Life
 from alphintra.strategies.deployments.models import DeploymentRow
-from alphintra.strategies.deployments.news import read_news
 from alphintra.strategies.deployments.signals import (
     CANCEL,
     PLACE,
@@ -137,7 +136,7 @@ class Ending:
             inbox.wake.clear()
             life.know((await self.journal.standing()).signals)
             step = Step()
-            for frame in await read_news(self.services, life, step):
+            for frame in await self.journal.news.read(life, step):
                 kind = UNHEARD + type(frame).__name__
                 step.frames.append(NewFrame(kind, frames.encode(frame)))
                 life.absorb(frame)

@@ -17,6 +17,7 @@ from alphintra.strategies.deployments.models import (
     LogRow,
     SignalRow,
 )
+from alphintra.strategies.deployments.news import News
 from alphintra.strategies.deployments.scribe import Scribe
 from alphintra.strategies.deployments.signals import PLACE, PLATFORM, STRATEGY
 from alphintra.strategies.deployments.status import SignalStatus, Wish
@@ -46,6 +47,7 @@ class Journal:
     services: Services
     lease: Lease
     scribe: Scribe
+    news: News
 
     async def standing(self) -> Standing:
         """Return what others want of the deployment.

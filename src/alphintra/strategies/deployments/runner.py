@@ -25,6 +25,7 @@ from alphintra.strategies.deployments.feed import Feed
 from alphintra.strategies.deployments.journal import Journal
 from alphintra.strategies.deployments.life import BrokeRules
 from alphintra.strategies.deployments.models import DeploymentRow
+from alphintra.strategies.deployments.news import News
 from alphintra.strategies.deployments.process import ProcessDied, StrategyFaulty
 from alphintra.strategies.deployments.scribe import Scribe
 from alphintra.strategies.deployments.status import Status, Wish
@@ -64,12 +65,13 @@ class Runner:
     feed: Feed
     sandbox: Sandbox
     scribe: Scribe
+    news: News
     patience: Patience = field(default_factory=Patience)
     _journal: Journal = field(init=False)
     _deaths: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._journal = Journal(self.services, self.lease, self.scribe)
+        self._journal = Journal(self.services, self.lease, self.scribe, self.news)
 
     async def run(self) -> None:
         """Run until the deployment is over, or belongs to another process."""

@@ -23,6 +23,7 @@ from alphintra.platform.services import Services
 from alphintra.strategies.deployments.commands import CHANNEL
 from alphintra.strategies.deployments.feed import Feed
 from alphintra.strategies.deployments.leases import RENEW_S, Leases
+from alphintra.strategies.deployments.news import News
 from alphintra.strategies.deployments.process import PRELOAD
 from alphintra.strategies.deployments.runner import Patience, Runner
 from alphintra.strategies.deployments.scribe import Scribe
@@ -59,11 +60,13 @@ class Supervisor:
     patience: Patience
     _feed: Feed = field(default_factory=Feed)
     _scribe: Scribe = field(init=False)
+    _news: News = field(init=False)
     _running: dict[UUID, tuple[Lease, asyncio.Task[None]]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._scribe = Scribe(self.services)
+        self._news = News(self.services)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -128,6 +131,7 @@ class Supervisor:
                     self._feed,
                     sandbox,
                     self._scribe,
+                    self._news,
                     patience=self.patience,
                 )
                 task = asyncio.create_task(runner.run(), name=f"deployment {lease.deployment_id}")

@@ -31,7 +31,6 @@ from alphintra.strategies.deployments.journal import Journal
 from alphintra.strategies.deployments.life import Life, name_prefix
 from alphintra.strategies.deployments.limits import MINUTE_S, ORDER_RATE, Withheld
 from alphintra.strategies.deployments.models import DeploymentRow, FrameRow
-from alphintra.strategies.deployments.news import read_news
 from alphintra.strategies.deployments.process import StrategyProcess
 from alphintra.strategies.deployments.signals import PLACE
 from alphintra.strategies.deployments.status import Status, Wish
@@ -298,7 +297,7 @@ class Working:
                 return
         if life.live and (inbox.has_news or looks):
             inbox.has_news = False
-            told = [*await read_news(self._services, life, step), *told]
+            told = [*await self._journal.news.read(life, step), *told]
         for frame in told:
             await self._tell(process, frame, step)
         await self._tell_market(process, step)
