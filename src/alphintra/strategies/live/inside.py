@@ -81,6 +81,7 @@ def ready() -> None:
 
     TA-Lib loads pandas where it is installed, to take its columns too: 75 MB that nobody uses here.
     """
+    seed_globals(0)  # NumPy loads its random numbers, two megabytes, only when they are asked for
     hidden = {name: sys.modules.get(name) for name in ("pandas", "polars")}
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None: not found
     try:
