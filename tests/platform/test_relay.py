@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from alphintra.core.clock import SystemClock
 from alphintra.core.ids import EventId
 from alphintra.platform import bus as bus_module
-from alphintra.platform import outbox
+from alphintra.platform import outbox, relay
 from alphintra.platform.bus import STREAM, Bus
 from alphintra.platform.consumers import TRIES_MAX, Consumer, run_consumer
 from alphintra.platform.database import Database, DatabaseUnavailable
@@ -126,6 +126,24 @@ async def test_event_behind_an_open_older_transaction_waits_for_it(
     assert [number_of(one) for one in found] == [1, 2]
 
 
+async def test_event_goes_out_when_the_older_transaction_ends_without_a_word(
+    database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "IDLE_POLL_S", 10 * DEADLINE_S)
+    stop = asyncio.Event()
+    async with await database.connect_raw() as elder:
+        await elder.execute("SELECT pg_current_xact_id()")
+        ids = await add(database, event(1))
+        task = asyncio.create_task(Relay(database, bus).run(stop))
+        await until_relay_has_looked(database)
+        assert await checkpoint(database) == (0, 0)
+        await elder.rollback()
+        await Reader(bus).read_until(ids)
+        stop.set()
+        await add(database, event(2))  # wakes the relay for its end
+        await task
+
+
 async def insert(connection: psycopg.AsyncConnection, one: Event) -> None:
     """Write an outbox row in the connection's open transaction."""
     values = outbox.outbox_values(one)
@@ -143,7 +161,7 @@ async def until_relay_has_looked(database: Database) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while True:
             async with database.reading() as session:
-                if await scans(session) > before + 1:
+                if await scans(session) > before + 3:  # a look takes two
                     return
 
 

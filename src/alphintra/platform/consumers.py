@@ -17,7 +17,7 @@ import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -127,14 +127,17 @@ async def _handle_together(consumer: Consumer, database: Database, messages: Seq
     try:
         events = [event for message in messages for event in decode_batch(message.data)]
         async with database.transaction() as session:
-            ids = [event.id for event in events]
-            new = await first_times(session, consumer.name, ids) if ids else set()
-            wanted: dict[UUID, ReceivedEvent] = {}
+            known = await _known(session, consumer.name, events)
+            new: dict[UUID, ReceivedEvent] = {}
             for event in events:
-                if event.id in new:
-                    wanted.setdefault(event.id, event)  # one that came twice: where it came first
-            if wanted:
-                await consumer.handle_together(session, list(wanted.values()))
+                if event.id not in known:
+                    new.setdefault(event.id, event)  # one that came twice: where it came first
+            if new:
+                await consumer.handle_together(session, list(new.values()))
+                # Noted last: from the first write on, the transaction holds back what the relay
+                # publishes, and a handler may have to wait for somebody before it writes.
+                if await first_times(session, consumer.name, new) != new.keys():
+                    raise LookupError("another process has handled some of them meanwhile")
     except (Problem, ValueError, LookupError, TypeError, ArithmeticError) as error:
         # Also where somebody did not answer: what does not need him is to go on.
         log.info("events_not_handled_together", consumer=consumer.name, error=str(error))
@@ -212,6 +215,18 @@ async def first_times(session: AsyncSession, consumer: str, event_ids: Iterable[
         .values([{"consumer": consumer, "event_id": one} for one in sorted(event_ids)])
         .on_conflict_do_nothing()
         .returning(InboxRow.event_id)
+    )
+    return set(found)
+
+
+async def _known(
+    session: AsyncSession, consumer: str, events: Sequence[ReceivedEvent]
+) -> set[UUID]:
+    """Return which events `consumer` has seen."""
+    found = await session.scalars(
+        select(InboxRow.event_id).where(
+            InboxRow.consumer == consumer, InboxRow.event_id.in_([event.id for event in events])
+        )
     )
     return set(found)
 

@@ -24,6 +24,8 @@ ROWS_PER_ROUND = 2_000
 EVENTS_PER_MESSAGE = 500
 BYTES_PER_MESSAGE = 1_000_000
 IDLE_POLL_S = 1.0
+#: How soon rows are looked at again that an older transaction holds back: its end tells nobody.
+HELD_BACK_POLL_S = 0.01
 RETRY_S = 0.5
 #: Two relays would repeat, not harm; the lock spares the work.
 ADVISORY_LOCK = 0x616C_7068_01
@@ -113,7 +115,9 @@ class Relay:
             if rows:
                 await self._publish(connection, rows)
             if len(rows) < ROWS_PER_ROUND:
-                await self._next_notification(connection, stop)
+                is_held_back = await self._is_held_back(connection)
+                timeout_s = HELD_BACK_POLL_S if is_held_back else IDLE_POLL_S
+                await self._next_notification(connection, stop, timeout_s)
 
     async def _is_leader(self, connection: psycopg.AsyncConnection) -> bool:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK])
@@ -152,6 +156,15 @@ class Relay:
         )
         return await cursor.fetchall()
 
+    async def _is_held_back(self, connection: psycopg.AsyncConnection) -> bool:
+        """Say whether there are rows that have to wait for an older transaction."""
+        cursor = await connection.execute(
+            """SELECT EXISTS (SELECT FROM platform.outbox
+                              WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"""
+        )
+        row = await cursor.fetchone()
+        return bool(row and row[0])
+
     async def _publish(self, connection: psycopg.AsyncConnection, rows: list[Row]) -> None:
         by_topic: dict[str, list[Message]] = {}
         for message in pack(rows):
@@ -187,12 +200,11 @@ class Relay:
         )
 
     async def _next_notification(
-        self, connection: psycopg.AsyncConnection, stop: asyncio.Event
+        self, connection: psycopg.AsyncConnection, stop: asyncio.Event, timeout_s: float
     ) -> None:
         # A plain wait on the generator: it returns at the first notification or after the time-out.
-        # The poll also catches rows that were held back by an older transaction that is now over.
         if not stop.is_set():
-            async for _ in connection.notifies(timeout=IDLE_POLL_S, stop_after=1):
+            async for _ in connection.notifies(timeout=timeout_s, stop_after=1):
                 pass
 
 
