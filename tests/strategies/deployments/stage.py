@@ -256,16 +256,20 @@ class Stage:
 
 @asynccontextmanager
 async def running_stage(
-    settings: Settings, *, supervised: bool = True, worker: bool = True
+    settings: Settings, *, supervised: bool = True, worker: bool = True, minutes: int = MINUTES
 ) -> AsyncIterator[Stage]:
-    """Run the product with deployments, a strategy, and a past for its warm-up."""
+    """Run the product with deployments, a strategy, and a past for its warm-up.
+
+    Args:
+        minutes: how many can pass on the market before it is at the present.
+    """
     async with running_product(settings) as product:
         services = product.services
         stop = asyncio.Event()
         stop_market = asyncio.Event()
         pipeline = market.FeedPipeline(services, "replay")
         now_ns = services.clock.now_ns()
-        first_ns = (now_ns - MINUTES * MINUTE_NS) // MINUTE_NS * MINUTE_NS
+        first_ns = (now_ns - minutes * MINUTE_NS) // MINUTE_NS * MINUTE_NS
         clock = StageClock()
         elsewhen = replace(services, clock=clock)
         tasks = [asyncio.create_task(pipeline.run(stop_market))]

@@ -15,7 +15,7 @@ import pytest
 from tests.crash.load import WIDE_LIMITS
 from tests.gateway.product import product_settings
 from tests.strategies.deployments.proof import REMEMBERS, has_caught_up, prove, read
-from tests.strategies.deployments.stage import DEADLINE_S, SYMBOL, Stage, running_stage
+from tests.strategies.deployments.stage import DEADLINE_S, MINUTES, SYMBOL, Stage, running_stage
 from tests.strategies.deployments.victims import Supervisor
 
 KILLS: Final = int(os.environ.get("ALPHINTRA_DEPLOYMENT_KILLS", "20"))
@@ -31,9 +31,10 @@ async def scene(
     database_url: str, bus_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:  # an async generator's fixture
     log = tmp_path_factory.mktemp("supervisor") / "log"
-    settings = product_settings(database_url, bus_url, paper_cash="100000000")
+    settings = product_settings(database_url, bus_url, paper_cash="100000000", access_token_s=1_800)
+    minutes = MINUTES + 200 * KILLS
     async with (
-        running_stage(settings, supervised=False) as stage,
+        running_stage(settings, supervised=False, minutes=minutes) as stage,
         Supervisor(database_url, bus_url, log) as supervisor,
     ):
         yield stage, supervisor, log
