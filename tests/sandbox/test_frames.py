@@ -97,6 +97,28 @@ async def test_what_the_child_does_not_take_waits_here_and_goes_out_whole() -> N
         assert len(set(seen)) == len(seen)
 
 
+async def test_what_has_arrived_is_kept_when_the_child_is_gone() -> None:
+    bodies = [bytes([number]) * 1_900 for number in range(50)]
+    async with ends() as (ours, its):
+        its.setblocking(False)
+        stream = b"".join(HEADER.pack(len(body)) + body for body in bodies)
+        assert its.send(stream) == len(stream) > 65_536
+        ours.close()  # its end is told before the loop has turned
+        assert [await ours.next() for _ in bodies] == bodies
+        assert await ours.next() is None
+
+
+async def test_the_last_word_is_heard_though_nobody_takes_more() -> None:
+    async with ends() as (ours, its):
+        its.send(HEADER.pack(4) + b"last")
+        its.close()
+        await ours.write(b"more")
+        assert ours.is_over
+        assert ours.has_waiting
+        assert await ours.next() == b"last"
+        assert await ours.next() is None
+
+
 async def test_a_child_that_is_gone_takes_nothing() -> None:
     async with ends() as (ours, its), asyncio.timeout(LONG_S):
         stuck = asyncio.create_task(ours.write(bytes(5_000_000)))

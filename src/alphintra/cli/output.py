@@ -28,7 +28,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        # Nothing is cut off, and an id stays in one piece: the next command needs it.
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     if table.row_count == 0:

@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import NUMERIC, DateTime, MetaData, Text, Uuid, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -93,7 +94,7 @@ class Database:
         try:
             async with self._sessions() as session, session.begin():
                 yield session
-        except (OperationalError, InterfaceError, TimeoutError) as error:
+        except (OperationalError, InterfaceError, PoolTimeout, TimeoutError) as error:
             raise DatabaseUnavailable("the database is not reachable at the moment") from error
         except DBAPIError as error:
             if error.connection_invalidated:

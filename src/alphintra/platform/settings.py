@@ -187,7 +187,8 @@ class Settings(BaseSettings):
     sandbox: str = Field(
         default="auto",
         pattern="^(auto|bubblewrap|landlock)$",
-        description="what isolates users' code: bubblewrap, landlock alone, or what works",
+        description="what isolates users' code and the reading of their uploads: bubblewrap,"
+        " landlock alone, or what works",
     )
     venue_record_days: int = Field(
         default=30,

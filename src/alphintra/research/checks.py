@@ -111,9 +111,8 @@ def check(
 ) -> list[CheckFinding]:
     """Return what a strategy's behaviour gives away; nothing when it sees only the past.
 
-    It runs about a dozen times; where only faults are wanted, half as often. A strategy whose
-    orders depend on something else than the data (time, an unseeded generator) is found too: it
-    differs from itself.
+    It runs about a dozen times. A strategy whose orders depend on something else than the data
+    (time, an unseeded generator) is found too: it differs from itself.
 
     Raises:
         As `backtest` does.

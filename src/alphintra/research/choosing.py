@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from alphintra.engine.series import Bars, Series
 from alphintra.research.jobfile import Job
 from alphintra.research.loading import AnyStrategy, load_strategy
 from alphintra.sdk.source import load_source
 from alphintra.strategies.blocks import (
+    Graph,
     GraphRefused,
     compile_graph,
     graph_from,
-    palette,
     python_of,
 )
 
@@ -38,23 +37,22 @@ def chosen_form(job: Job, series: Sequence[Series]) -> Chosen:
         return Chosen(load_strategy(job.strategy))
     if job.blocks is None:
         return Chosen(load_source(job.source))
-    if reason := _hindrance(job.blocks, job.source, series):
-        return Chosen(load_source(job.source), reason)
-    return Chosen(compile_graph(graph_from(job.blocks)))
-
-
-def _hindrance(blocks: dict[str, Any], source: str, series: Sequence[Series]) -> str:
-    """Return why a graph does not run compiled; empty: it does."""
     try:
-        graph = graph_from(blocks)
+        graph = graph_from(job.blocks)
     except GraphRefused as refusal:
-        return f"this release does not take the graph: {refusal.detail}"
+        reason = f"this release does not take the graph: {refusal.detail}"
+    else:
+        reason = _hindrance(graph, job.source, series)
+        if not reason:
+            return Chosen(compile_graph(graph))
+    return Chosen(load_source(job.source), reason)
+
+
+def _hindrance(graph: Graph, source: str, series: Sequence[Series]) -> str:
+    """Return why a graph does not run compiled; empty: it does."""
     # What is deployed is the version's Python, and a backtest has to show what that does.
     if python_of(graph) != source:
         return "this release makes other Python of the blocks than the version has"
-    known = {one.kind for one in palette() if one.compiled}
-    if others := sorted({one.kind for one in graph.blocks} - known):
-        return f"not compiled: {', '.join(others)}"
     if not all(isinstance(part, Bars) for part in series):
         return "the data has quotes or prints, and not bars only"
     return ""

@@ -133,8 +133,10 @@ def _future_seen(
                 time_limit_s=_CHECKED_S,
                 faults_only=True,
             )
-    except Problem:
-        return []  # of parts of the data it cannot be said
+    except (
+        Exception
+    ):  # its own code may raise anything on parts of the data; of those it is not said
+        return []
     return [f"{one.message}. {one.advice}"[:LINE_LENGTH_MAX] for one in faults if one.is_fault]
 
 

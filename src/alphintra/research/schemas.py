@@ -89,7 +89,7 @@ class RunTerms(Schema):
     @model_validator(mode="after")
     def _forwards(self) -> Self:
         if self.start is not None and self.end is not None and self.start >= self.end:
-            raise ValueError("end comes after start")
+            raise ValueError("end has to be after start")
         return self
 
 

@@ -29,7 +29,7 @@ from alphintra.trading.errors import OrderOutcomeUnknown
 from alphintra.trading.signals import Outcome
 
 #: Signals of different users that are traded at a time.
-SIGNAL_LANES = 8
+SIGNAL_LANES = 6
 CURVE_INTERVAL_S = 60.0
 
 log = structlog.get_logger(__name__)
@@ -67,11 +67,18 @@ class Listener:
         await self.on_signals(session, [event])
 
     async def on_signals(self, session: AsyncSession, events: Sequence[ReceivedEvent]) -> None:
-        """The same for several at once; those of one user one after the other."""
+        """The same for several at once; those of one user one after the other.
+
+        Raises:
+            LookupError: one of them is sized by what its owner has now. Tried again with others it
+                would be another order, so it goes alone.
+        """
         by_user: dict[str, list[ReceivedEvent]] = {}
         for event in events:
             if event.type == signals.STRATEGY_SIGNAL:  # outcomes are told on the same topic
                 by_user.setdefault(event.partitionkey, []).append(event)
+        if len(events) > 1 and any(map(_is_sized_here, events)):
+            raise LookupError("a signal that is sized here goes alone")
         try:
             async with asyncio.TaskGroup() as tasks:
                 trading = [tasks.create_task(self._outcomes(those)) for those in by_user.values()]
@@ -152,6 +159,13 @@ class Listener:
         answer = await self._ask(order)
         if isinstance(answer, Refused):
             log.info("request_refused", order_id=str(order.order_id), code=answer.code)
+
+
+def _is_sized_here(event: ReceivedEvent) -> bool:
+    if event.type != signals.STRATEGY_SIGNAL:
+        return False
+    signal = signals.read_signal(event)
+    return signal.action != "HOLD" and "order" not in signal.parameters
 
 
 async def run_signals(services: Services, stop: asyncio.Event) -> None:

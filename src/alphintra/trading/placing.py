@@ -32,6 +32,8 @@ from alphintra.trading.unit import Unit, VenueStep
 
 #: Beyond this the parts of an order would not fit NUMERIC(20,8).
 VALUE_MAX = Decimal(10) ** 11
+#: Digits before and behind the point that a number may have at all.
+_DIGITS = 30
 #: How many orders an order of each class is.
 ORDERS_OF = {
     OrderClass.SIMPLE: 1,
@@ -67,6 +69,7 @@ class OrderRefusal(StrEnum):
     POST_ONLY_NOT_ALLOWED = "post_only_not_allowed"
     EXITS_DO_NOT_MATCH_CLASS = "exits_do_not_match_class"
     EXITS_OUT_OF_ORDER = "exits_out_of_order"
+    NUMBER_NOT_USABLE = "number_not_usable"
     PRICE_NOT_ON_TICK = "price_not_on_tick"
     QUANTITY_NOT_ON_LOT = "quantity_not_on_lot"
     NO_PRICE_FOR_NOTIONAL = "no_price_for_notional"
@@ -168,6 +171,7 @@ def validate(terms: Terms, instrument: Instrument, at: datetime) -> None:
     Raises:
         Malformed: the first rule that they break.
     """
+    _validate_numbers(terms)
     _validate_amount(terms)
     _validate_prices(terms)
     _validate_time(terms, at)
@@ -185,6 +189,24 @@ def validate(terms: Terms, instrument: Instrument, at: datetime) -> None:
             OrderRefusal.QUANTITY_NOT_ON_LOT,
             f"{terms.quantity} is not a positive multiple of the lot {instrument.lot_size}",
         )
+
+
+def _validate_numbers(terms: Terms) -> None:
+    """Refuse what is no number, or one that nobody can reckon with: it would stop the desk."""
+    parts = [terms, *(one for one in (terms.take_profit, terms.stop_loss) if one is not None)]
+    for part in parts:
+        for name in part.__struct_fields__:
+            value = getattr(part, name)
+            if isinstance(value, Decimal) and not (
+                value.is_finite() and value.adjusted() < _DIGITS and _exponent(value) > -_DIGITS
+            ):
+                raise Malformed(OrderRefusal.NUMBER_NOT_USABLE, f"{name} is no usable number")
+
+
+def _exponent(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)  # it is finite
+    return exponent
 
 
 def _validate_amount(terms: Terms) -> None:

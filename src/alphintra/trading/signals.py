@@ -153,8 +153,8 @@ def parameter(signal: SignalData, name: str) -> Decimal | None:
         value = Decimal(str(given))
     except InvalidOperation as error:
         raise ValueError(f"{name} is not a number: {given!r}") from error
-    if not value.is_finite() or value <= 0:
-        raise ValueError(f"{name} is not positive: {given!r}")
+    if not value.is_finite() or not 0 < value < money.LIMIT:
+        raise ValueError(f"{name} is not positive, or beyond all bounds: {given!r}")
     return value
 
 

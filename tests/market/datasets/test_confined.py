@@ -186,6 +186,9 @@ LIES: dict[str, dict[str, Any]] = {
     "an action before time": {"actions": [{"symbol": "BTC", "ex_ns": -(2**70), "ratio": 2.0}]},
     "a refusal with numbers": {"report__verdict": "refused"},
     "numbers without a layout": {"layout": None},
+    "findings without end": {
+        "report__findings": [{"code": "a", "severity": "note", "reason": "x" * 1_000}] * 200
+    },
     "what no database takes": {
         "report__findings": [{"code": "a\0b", "severity": "note", "reason": "nothing"}]
     },

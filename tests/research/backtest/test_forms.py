@@ -24,11 +24,9 @@ from alphintra.sdk import StrategyOutOfTime
 from alphintra.sdk.source import load_source
 from alphintra.strategies import blocks
 from alphintra.strategies.blocks import (
-    BlockType,
     CompiledGraph,
     compile_graph,
     example,
-    palette,
     python_of,
 )
 
@@ -120,17 +118,6 @@ def test_a_graph_that_this_release_does_not_take_runs_as_python() -> None:
     found = chosen_form(job("sma_cross", blocks=graph), load_data("demo:IBM"))
     assert not isinstance(found.strategy, CompiledGraph)
     assert "does not take the graph" in found.reason
-
-
-def test_a_block_that_is_not_compiled_runs_as_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_crossing() -> tuple[BlockType, ...]:
-        return tuple(replace(one, compiled=one.kind != "cross") for one in palette())
-
-    monkeypatch.setattr("alphintra.research.choosing.palette", without_crossing)
-    found = chosen_form(job("sma_cross"), load_data("demo:IBM"))
-    assert found.reason == "not compiled: cross"
-    monthly = chosen_form(job("monthly_rebalance"), load_data("demo:IBM"))
-    assert isinstance(monthly.strategy, CompiledGraph)
 
 
 def test_quotes_run_as_python() -> None:

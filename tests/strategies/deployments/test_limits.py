@@ -135,6 +135,18 @@ def test_too_many_orders_in_a_minute() -> None:
     assert one.verdict(order("BUY", 1), MONDAY_NOON) is None
 
 
+def test_too_many_orders_taken_back_in_a_minute() -> None:
+    clock = [0.0]
+    one = judge(clock=clock, limits=Limits(orders_per_minute=2))
+    assert [one.take_back() for _ in range(20)] == [None] * 20
+    refused = one.take_back()
+    assert refused is not None
+    assert refused.code == "order_rate_exceeded"
+    assert one.verdict(order("BUY", 1), MONDAY_NOON) is None
+    clock[0] = 61.0
+    assert one.take_back() is None
+
+
 def test_losses() -> None:
     one = judge(50, limits=Limits(daily_loss=D(500), drawdown=D("0.2")))
     tide = Tide(D(11_000), date(2026, 1, 5), D(10_000))

@@ -144,6 +144,10 @@ async def test_signals_wait_for_a_yes(stage: Stage) -> None:
         refused = await stage.call("POST", f"/signals/{entry['id']}/{answer}", person=stranger)
         assert (refused.status_code, refused.json()["code"]) == (404, "no_such_signal")
 
+    await stage.tell(deployment_id, "pause")
+    paused = await stage.call("POST", f"/signals/{entry['id']}/approve")
+    assert (paused.status_code, paused.json()["code"]) == (409, "deployment_paused")
+    await stage.tell(deployment_id, "resume")
     approved = await stage.call("POST", f"/signals/{entry['id']}/approve")
     assert approved.status_code == 200, approved.text
     again = await stage.call("POST", f"/signals/{entry['id']}/reject")

@@ -109,7 +109,9 @@ async def _read(sandbox: Sandbox, upload: Path, job: Job, lent: int) -> Read:
         word = await child.call(msgspec.json.encode(job), timeout_s=wall_s)
     finally:
         child.kill()
-        await child.wait()
+        ended = await child.wait()
+    if _is_unknown(ended):
+        raise ChildEnded(ended)  # it may still be there, and write
     return msgspec.json.decode(word, type=Read)
 
 
@@ -123,9 +125,15 @@ def _limits(upload: Path) -> tuple[Limits, float]:
     limits = Limits(
         memory_bytes=min(_MEMORY_MAX, _MEMORY_BYTES + size * each),
         cpu_s=cpu_s,
+        niceness=5,
         frame_bytes=_READ_BYTES_MAX,
     )
     return limits, cpu_s * _WALL_PER_CPU
+
+
+def _is_unknown(ended: Ended) -> bool:
+    """Whether the nursery was lost, and with it what became of the process."""
+    return ended.exit_code is None and ended.signal is None
 
 
 def _not_read(ended: Ended) -> Checked:
@@ -137,19 +145,23 @@ def _not_read(ended: Ended) -> Checked:
     log.warning(
         "upload_not_read", reason=ended.reason, detail=ended.detail, seconds=round(ended.cpu_s, 2)
     )
-    if ended.exit_code is None and ended.signal is None:
+    if _is_unknown(ended):
         raise SandboxUnavailable("the process that reads files is gone; send it again")
-    if ended.reason is Reason.CRASHED:
-        return _beyond_limits(
-            "the file ends the process that reads it",
-            "It is damaged, or made to do harm. Write it again, as plain CSV or Parquet.",
-        )
+    if ended.reason in {Reason.CRASHED, Reason.EXITED}:
+        return _harmful()
     return _beyond_limits()
 
 
 def _not_believed(error: Exception) -> Checked:
     log.warning("upload_not_believed", error=str(error)[:500])
-    return _beyond_limits()
+    return _harmful()
+
+
+def _harmful() -> Checked:
+    return _beyond_limits(
+        "the file ends the process that reads it",
+        "It is damaged, or made to do harm. Write it again, as plain CSV or Parquet.",
+    )
 
 
 def _beyond_limits(

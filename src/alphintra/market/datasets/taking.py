@@ -31,6 +31,8 @@ LENT_BYTES: Final = ROWS_MAX * _NUMBER_BYTES * (1 + max(map(len, COLUMNS.values(
 _ADJUSTMENTS: Final = frozenset({"unknown", "raw", "split", "total_return"})
 _TAKEN: Final = frozenset({Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_WARNINGS})
 #: How PostgreSQL's one impossible character is written in JSON.
+#: Reports are kept and listed; that of an honest process has a few findings of each kind.
+_REPORT_BYTES_MAX: Final = 128 * 1024
 _NUL: Final = rb"\u0000"
 
 
@@ -91,6 +93,8 @@ def take_over(read: Read, memory: mmap.mmap, file: Path) -> Checked:
     Raises:
         ValueError: an honest one says nothing like that.
     """
+    if len(msgspec.json.encode(read.report)) > _REPORT_BYTES_MAX:
+        raise ValueError("it finds more than can be in a file")
     if read.layout is None:
         if read.report.verdict in _TAKEN:
             raise ValueError("it took a file and has nothing of it")

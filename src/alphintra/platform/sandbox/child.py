@@ -100,7 +100,7 @@ class Child:
         if len(body) > FRAME_BYTES_MAX:
             raise ValueError(f"a frame of {len(body)} bytes; {FRAME_BYTES_MAX} are the most")
         await self._frames.write(body)
-        if self._frames.is_over:
+        if self._frames.is_over and not self._frames.has_waiting:
             raise ChildEnded(await self._end())
 
     async def _receive(self) -> bytes:
@@ -138,10 +138,10 @@ class Child:
         if self._ended.done():
             return
         self._output.close()
+        self._frames.close()
         if self._frames.fault and self._verdict is None:
             self._verdict = (Reason.BROKE_RULES, self._frames.fault)
         self._ended.set_result(self._judge(gone))
-        self._frames.close()
         os.close(self._pidfd)
 
     def _judge(self, gone: Gone | None) -> Ended:

@@ -44,6 +44,11 @@ class Frames:
         self._is_listening = False
         self._listen()
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether the next frame is there already."""
+        return bool(self._frames)
+
     async def next(self) -> bytes | None:
         """Return the next frame; None: there will be none."""
         while not self._frames:
@@ -68,9 +73,8 @@ class Frames:
         message = HEADER.pack(len(body)) + body
         count = self._send(message)
         if count < len(message) and not self.is_over:
-            if not self._unsent:
-                self._sending = self._loop.create_future()
-                self._loop.add_writer(self._channel.fileno(), self._flush)
+            self._sending = self._loop.create_future()
+            self._loop.add_writer(self._channel.fileno(), self._flush)
             # Whatever becomes of the task that asked: half a frame is never left.
             self._unsent += memoryview(message)[count:]
             await self._sent()
@@ -84,7 +88,8 @@ class Frames:
                 self._end()
 
     def close(self) -> None:
-        """Hear and say nothing any more."""
+        """Take what has arrived already, and then hear and say nothing any more."""
+        self._take_rest()
         self._end()
         self._channel.close()
 
@@ -99,16 +104,27 @@ class Frames:
             self._loop.remove_reader(self._channel.fileno())
 
     def _hear(self) -> None:
+        self._take()
+
+    def _take_rest(self) -> None:
+        while self._unread_bytes <= UNREAD_BYTES_MAX and self._take():
+            pass
+
+    def _take(self) -> bool:
+        """Take some of what has arrived; say whether there was anything."""
+        if self.is_over:
+            return False
         try:
             data = self._channel.recv(_READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if data:
             self._cut(data)
         else:
             self._end()
+        return bool(data)
 
     def _cut(self, data: bytes) -> None:
         self._buffer += data
@@ -137,6 +153,7 @@ class Frames:
         except BlockingIOError:
             return 0
         except OSError:
+            self._take_rest()
             self._end()
             return 0
 

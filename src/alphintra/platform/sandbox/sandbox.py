@@ -334,8 +334,11 @@ class _Nursery:
             case Opened():
                 self.landlock, self.compiled = answer.landlock, answer.compiled
             case Refused():
-                said = (await self._stderr).strip()
-                raise SandboxUnavailable(answer.detail or said or "its process ended at once")
+                if (
+                    not answer.detail
+                ):  # what it printed names folders of this host: for the log only
+                    log.error("sandbox_nursery_ended", said=(await self._stderr).strip())
+                raise SandboxUnavailable(answer.detail or "its process ended at once")
 
     async def start(
         self,

@@ -1,4 +1,4 @@
-"""Whether users' code can run on this host, for whoever asks after our health."""
+"""Whether users' code and uploads can be isolated here, for whoever asks after our health."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from alphintra.platform.sandbox.sandbox import Isolation, Mode, Sandbox, isolati
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What isolates users' code here; `reason` says why nothing does."""
+    """What isolates users' code and uploads here; `reason` says why nothing does."""
 
     mode: Mode
     reason: str = ""

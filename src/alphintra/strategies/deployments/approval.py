@@ -1,6 +1,7 @@
 """A person's yes or no to a signal that waits for it."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,8 +12,13 @@ from alphintra.platform import outbox
 from alphintra.platform.security import Principal
 from alphintra.platform.services import Services
 from alphintra.strategies.deployments.commands import owned, wake
-from alphintra.strategies.deployments.errors import NoSuchSignal, SignalDecided, SignalLapsed
-from alphintra.strategies.deployments.models import LogRow, SignalRow
+from alphintra.strategies.deployments.errors import (
+    DeploymentPaused,
+    NoSuchSignal,
+    SignalDecided,
+    SignalLapsed,
+)
+from alphintra.strategies.deployments.models import DeploymentRow, LogRow, SignalRow
 from alphintra.strategies.deployments.signals import signal_data
 from alphintra.strategies.deployments.status import SignalStatus, Wish
 
@@ -30,9 +36,13 @@ class Approvals:
             NoSuchSignal: there is none, or it is somebody else's.
             SignalDecided: it does not wait any more.
             SignalLapsed: it is too late.
+            DeploymentPaused: it is an entry.
         """
         async with self.services.database.transaction() as session:
             row = await self._waiting(session, caller, signal_id)
+            deployment = await session.get_one(DeploymentRow, row.deployment_id)
+            if deployment.wish == Wish.PAUSE and not _only_reduces(row, deployment):
+                raise DeploymentPaused("it is paused, and only exits go through; resume it first")
             at = now(self.services.clock)
             if row.expires_at is not None and row.expires_at <= at:
                 raise SignalLapsed(f"it lapsed at {row.expires_at.isoformat()}")
@@ -89,3 +99,19 @@ class Approvals:
             )
         )
         await wake(session, row.deployment_id)
+
+
+def _only_reduces(signal: SignalRow, deployment: DeploymentRow) -> bool:
+    """Whether an order can only make smaller what the deployment holds."""
+    held = sum(
+        (
+            Decimal(one["quantity"])
+            for one in deployment.positions
+            if one["symbol"] == signal.symbol
+        ),
+        Decimal(0),
+    )
+    quantity = signal.body.get("quantity")
+    is_against = (signal.action == "SELL") == (held > 0) and held != 0
+    is_small = quantity is not None and Decimal(str(quantity)) <= abs(held)
+    return is_against and (is_small or bool(signal.body.get("reduce_only")))

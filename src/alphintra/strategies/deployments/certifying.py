@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 from procrastinate import App, Blueprint, JobContext
-from sqlalchemy import Date, exists, func, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from alphintra import trading
@@ -61,24 +61,37 @@ async def certify_yesterday(context: JobContext, /, timestamp: int, **_: Any) ->
     and which has none; return how many.
     """
     services = services_of(context)
-    today, _end = span_of(now(services.clock).date())
-    day = func.timezone("UTC", FrameRow.at).cast(Date)
-    async with services.database.transaction() as session:
-        lived = (
-            await session.execute(
-                select(FrameRow.deployment_id, day)
-                .where(FrameRow.at >= today - timedelta(days=NIGHTS), FrameRow.at < today)
-                .distinct()
-            )
-        ).all()
-        asked = 0
-        for deployment_id, lived_day in lived:
-            # A job that is run once more, after a crash, finds that it was asked already.
-            row = await session.get(DeploymentRow, deployment_id, with_for_update=True)
-            if row is not None and not await _is_certified(session, deployment_id, lived_day):
-                await _ask(services, context.app, session, row, lived_day)
-                asked += 1
+    today = now(services.clock).date()
+    asked = 0
+    for day in (today - timedelta(days=ago) for ago in range(1, NIGHTS + 1)):
+        async with services.database.reading() as session:
+            lived = await _lived_on(session, day)
+        for deployment_id in lived:
+            # Each for itself: who holds many locks keeps the supervisors waiting.
+            async with services.database.transaction() as session:
+                # A job that is run once more, after a crash, finds that it was asked already.
+                row = await session.get(DeploymentRow, deployment_id, with_for_update=True)
+                if row is not None and not await _is_certified(session, deployment_id, day):
+                    await _ask(services, context.app, session, row, day)
+                    asked += 1
     return asked
+
+
+async def _lived_on(session: AsyncSession, day: date) -> list[UUID]:
+    """Return the deployments that were told something on a day."""
+    first, end = span_of(day)
+    found = await session.scalars(
+        select(DeploymentRow.id)
+        .where(
+            DeploymentRow.created_at < end,
+            or_(DeploymentRow.ended_at.is_(None), DeploymentRow.ended_at >= first),
+            exists().where(
+                FrameRow.deployment_id == DeploymentRow.id, FrameRow.at >= first, FrameRow.at < end
+            ),
+        )
+        .order_by(DeploymentRow.id)
+    )
+    return list(found)
 
 
 async def _is_certified(session: AsyncSession, deployment_id: UUID, day: date) -> bool:

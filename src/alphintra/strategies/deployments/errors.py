@@ -63,6 +63,12 @@ class SignalDecided(Conflict):
     code = "signal_decided"
 
 
+class DeploymentPaused(Conflict):
+    """A paused deployment enters nothing. Resume it, and answer then."""
+
+    code = "deployment_paused"
+
+
 class SignalLapsed(Conflict):
     """The yes came too late: the signal has lapsed, and nothing was ordered."""
 

@@ -102,6 +102,8 @@ class Journal:
                     SignalRow.created_at > at,
                     SignalRow.kind == PLACE,
                     SignalRow.origin == STRATEGY,
+                    # What is no order at all was not counted.
+                    SignalRow.code.is_distinct_from("order_invalid"),
                 )
                 .order_by(SignalRow.created_at)
             )

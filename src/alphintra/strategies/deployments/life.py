@@ -297,6 +297,9 @@ class Life:
             step.withdrawn.append(placed)
             self.waiting.pop(placed, None)
             self.judge.settle(str(placed), ZERO)
+        if (withheld := self.judge.take_back()) is not None:
+            self.breach = withheld
+            status, code, detail = SignalStatus.WITHHELD, withheld.code, withheld.reason
         return NewSignal(
             id=signal_id_of(self.row.id, CANCEL, cancel.name),
             kind=CANCEL,

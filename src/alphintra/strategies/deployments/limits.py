@@ -85,6 +85,10 @@ def _number(body: Mapping[str, Any], name: str) -> Decimal:
     return value
 
 
+#: An order that follows the market is taken back as often as it is placed; some are by mistake.
+TAKEN_BACK_PER_ORDER: Final = 10
+
+
 @dataclass(slots=True)
 class Commitment:
     """What an order that was sent, or waits for a yes, may still add to a position."""
@@ -109,6 +113,7 @@ class Judge:
     #: By signal id (text).
     commitments: dict[str, Commitment] = field(default_factory=dict)
     _sent: deque[float] = field(default_factory=deque)
+    _taken_back: deque[float] = field(default_factory=deque)
 
     def remember(self, ages_s: Iterable[float]) -> None:
         """Take note of the orders of a process that has died, the oldest first: they count too."""
@@ -185,12 +190,23 @@ class Judge:
                 )
         return None
 
+    def take_back(self) -> Withheld | None:
+        """Return why an order may not be taken back, or `None` when it may."""
+        most = TAKEN_BACK_PER_ORDER * self.terms.limits.orders_per_minute
+        if self._count(self._taken_back) > most:
+            return Withheld(ORDER_RATE, f"more than {most} orders taken back in a minute")
+        return None
+
     def _is_within_rate(self) -> bool:
+        return self._count(self._sent) <= self.terms.limits.orders_per_minute
+
+    def _count(self, moments: deque[float]) -> int:
+        """Add this moment; return how many there were within a minute."""
         now_s = self.monotonic()
-        while self._sent and self._sent[0] <= now_s - MINUTE_S:
-            self._sent.popleft()
-        self._sent.append(now_s)
-        return len(self._sent) <= self.terms.limits.orders_per_minute
+        while moments and moments[0] <= now_s - MINUTE_S:
+            moments.popleft()
+        moments.append(now_s)
+        return len(moments)
 
     def _size(self, wanted: Wanted) -> Withheld | None:
         limits = self.terms.limits

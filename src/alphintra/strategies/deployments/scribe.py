@@ -56,6 +56,8 @@ from alphintra.strategies.deployments.step import Lease, Step, Superseded
 STEPS_AT_ONCE: Final = 100
 #: Signals in one statement: PostgreSQL takes 65,535 values.
 SIGNALS_AT_ONCE: Final = 1_000
+#: How long the others wait for what is written alone: its row may be locked, or it may be large.
+ALONE_S: Final = 0.25
 log = structlog.get_logger(__name__)
 
 
@@ -90,6 +92,7 @@ class Scribe:
     services: Services
     _waiting: list[Entry] = field(default_factory=list)
     _working: asyncio.Task[None] | None = None
+    _late: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def write(
         self, lease: Lease, step: Step, first: int, *, if_wished: Wish | None = None
@@ -115,9 +118,16 @@ class Scribe:
         while self._waiting:
             entries = self._waiting[:STEPS_AT_ONCE]
             del self._waiting[:STEPS_AT_ONCE]
+            floods = [one for one in entries if len(one.step.signals) > SIGNALS_AT_ONCE]
+            entries = [one for one in entries if one not in floods]
             if len(entries) > 1:
                 entries = await self._write_together(entries)
-            await asyncio.gather(*map(self._write_alone, entries))
+            alone = {asyncio.create_task(self._write_alone(one)) for one in (*floods, *entries)}
+            if alone:
+                _, late = await asyncio.wait(alone, timeout=ALONE_S)
+                self._late |= late
+                for task in late:
+                    task.add_done_callback(self._late.discard)
 
     async def _write_together(self, entries: Sequence[Entry]) -> list[Entry]:
         """Write what can be written at once; return what has to be written alone.

@@ -97,25 +97,25 @@ async def on_outcome(session: AsyncSession, event: ReceivedEvent) -> None:
 
 async def on_outcomes(session: AsyncSession, events: Sequence[ReceivedEvent]) -> None:
     """The same for several at once."""
-    outcomes: dict[UUID, trading.SignalOutcomeData] = {}
+    # Whoever knows the id of another's signal may use it too: by both.
+    outcomes: dict[tuple[UUID, UUID], trading.SignalOutcomeData] = {}
     for event in events:
         if event.type == trading.SIGNAL_OUTCOME:
             one = msgspec.json.decode(event.data, type=trading.SignalOutcomeData)
-            outcomes.setdefault(one.signal_id, one)
+            outcomes.setdefault((one.signal_id, one.user_id), one)
     if not outcomes:
         return
     rows = await session.scalars(
         select(SignalRow)
-        .where(SignalRow.id.in_(outcomes))
+        .where(SignalRow.id.in_({signal_id for signal_id, _ in outcomes}))
         # In the order of their ids, as steps take them: nobody waits for each other.
         .order_by(SignalRow.id)
         .with_for_update()
     )
     fruitless: set[UUID] = set()
     for row in rows.all():
-        outcome = outcomes[row.id]
-        # Signals have other sources too, and whose it is decides trading, not the event's sender.
-        if row.user_id != outcome.user_id or row.status != SignalStatus.PUBLISHED:
+        outcome = outcomes.get((row.id, row.user_id))
+        if outcome is None or row.status != SignalStatus.PUBLISHED:
             continue
         row.status = _STATUS_OF[outcome.outcome]
         row.code, row.detail, row.order_id = outcome.code, outcome.detail, outcome.order_id
