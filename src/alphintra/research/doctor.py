@@ -331,8 +331,8 @@ def _open_trades(result: BacktestResult, limits: Limits) -> Iterator[Finding]:
             code="open_trades",
             severity=Severity.NOTE,
             evidence=f"{_count(still, 'trade')} still open at the end ({_few(names)}), worth "
-            f"{float(still['pnl'].sum()):+,.0f} at the last price.",
-            advice="The exit and its costs are not in the figures.",
+            f"{float(still['pnl'].sum()):+,.0f} when closed there.",
+            advice="The run closed them, at its usual costs; the strategy has not decided when.",
         )
 
 

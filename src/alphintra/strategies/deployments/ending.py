@@ -162,7 +162,7 @@ class Ending:
             step = Step()
             step.signals = [self._closing(life, one, number) for one in life.book.open_symbols]
             for signal in step.signals:
-                step.lines.append(Line("STATUS", f"closes {signal.symbol}: {signal.body}"))
+                step.lines.append(Line("STATUS", f"closes its position: {_in_words(signal)}"))
                 life.live[signal.id] = signal.name
             await self._write(life, step)
             await self._settle(life, inbox)
@@ -224,3 +224,7 @@ class Ending:
 
     async def _write(self, life: Life, step: Step) -> None:
         life.row = await self.journal.write(step, life.number - len(step.frames))
+
+
+def _in_words(signal: NewSignal) -> str:
+    return f"{signal.action} {signal.body['quantity']} {signal.symbol} at the market"
