@@ -341,11 +341,21 @@ def certificates(
         show_json(found)
         return
     columns = ["day", "verdict", "signals", "orders", "fills"]
-    rows = ([*(one[name] for name in columns), len(one["differences"])] for one in found)
-    show_table([*columns, "differences"], rows, empty="No day was replayed yet.")
-    for one in found:
-        if (meaning := _VERDICTS.get(one["verdict"])) is not None:
-            print(f"{one['day']}: {meaning}")
+    rows = (
+        [
+            *(one[name] for name in columns),
+            len(one["differences"]),
+            "yes" if one["is_whole_day"] else "not yet over",
+            one["created_at"],
+        ]
+        for one in found
+    )
+    show_table(
+        [*columns, "differences", "whole day", "made at"], rows, empty="No day was replayed yet."
+    )
+    for verdict in dict.fromkeys(one["verdict"] for one in found):
+        if (meaning := _VERDICTS.get(verdict)) is not None:
+            print(f"{verdict}: {meaning}")
 
 
 def _pages(

@@ -219,7 +219,9 @@ def _print_judgement(file: Path, told: dict[str, Any], *, run: bool) -> None:
         print(f"{place}: {one['severity']}: {one['message']} ({one['code']})")
     if not run:
         if told["ok"]:
-            print(f"{told['name']} is fine ({told['duration_ms']:.0f} ms)")
+            count = len(told["findings"])
+            how = f"has no errors, but see the {count} above" if count else "is fine"
+            print(f"{told['name']} {how} ({told['duration_ms']:.0f} ms)")
             for name, one in told["declared"].items():
                 print(f"  {name} = {one['default']}  {_range(one)}  {one['help']}")
         return

@@ -143,8 +143,11 @@ class StrategyProcess:
 
     def _died(self, error: ChildEnded | ChildTimedOut) -> ProcessDied:
         ended = error.ended
-        code = "too_slow" if isinstance(error, ChildTimedOut) else ended.reason.lower()
-        return ProcessDied(f"process_{code}", ended.detail, self.child.output())
+        code, detail = ended.reason.lower(), ended.detail
+        if isinstance(error, ChildTimedOut):
+            code = "too_slow"
+            detail += ": a loop without an end, or too much work for one event"
+        return ProcessDied(f"process_{code}", detail, self.child.output())
 
     def _broke(self, detail: str) -> ProcessDied:
         self.child.reject(detail)
