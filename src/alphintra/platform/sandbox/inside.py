@@ -19,6 +19,8 @@ from alphintra.platform.sandbox.limits import Limits
 
 #: How a child says that Python found no memory any more.
 OUT_OF_MEMORY_CODE: Final = 86
+#: Kept to say so with: what has taken all memory is still held then.
+_RESERVE_BYTES: Final = 1 << 20
 _CHANNEL: Final = 3
 _FIRST_FREE: Final = 4
 _ABOVE_ALL: Final = 256
@@ -81,16 +83,18 @@ def _arrange(given: Sequence[int], output: int, ruleset_fd: int | None) -> int |
 def _reseed() -> None:
     """Give each child random numbers of its own; the standard library's do so by themselves."""
     random.seed()
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    numpys: Any = sys.modules.get("numpy.random")  # loaded later, they seed themselves
+    if numpys is not None:
+        numpys.seed()
 
 
 def _run(entry: str, channel: Channel) -> int:
     module, _, name = entry.partition(":")
+    reserve = bytearray(_RESERVE_BYTES)
     try:
         getattr(importlib.import_module(module), name)(channel)
     except MemoryError:
+        del reserve
         _print_exception()
         return OUT_OF_MEMORY_CODE
     except SystemExit as error:
