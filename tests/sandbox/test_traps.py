@@ -153,7 +153,7 @@ asyncio.run(main())
     assert done.returncode == 0, done.stderr
     import msgspec
 
-    found = msgspec.json.decode(done.stdout, type=State)
+    found = msgspec.json.decode(done.stdout.splitlines()[-1], type=State)
     assert found.mode is Mode.NONE
     assert ("no namespaces for you" in found.reason) == (wanted != "landlock")
     assert ("no Landlock" in found.reason) == (wanted != "bubblewrap")

@@ -80,7 +80,7 @@ def show(run_id: RunId, url: UrlOption = None, json: JsonOption = False) -> None
             "strategy": run["strategy"],
             "status": run["status"],
             "done": _done(run),
-            "ran as": (run["manifest"] or {}).get("form"),
+            "ran as": (run.get("manifest") or {}).get("form"),
             "error": f"{error['detail']} ({error['code']})" if error else None,
             **{
                 name.replace("_", " "): figure(name, run[name])

@@ -283,7 +283,9 @@ def trace_lines(told: dict[str, Any]) -> list[str]:
     signal, candle = told["signal"], told["candle"]
     lines = []
     if candle is not None:
-        prices = " ".join(f"{name} {candle[name]}" for name in ("open", "high", "low", "close"))
+        prices = " ".join(
+            f"{name} {candle[name]:.12g}" for name in ("open", "high", "low", "close")
+        )
         lines.append(f"{candle['closed_at']}  candle  {candle['symbol']} {prices}")
     why = [signal["reason"], _because(signal["because"]), signal["detail"]]
     order = signal["order"]

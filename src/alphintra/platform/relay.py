@@ -110,12 +110,13 @@ class Relay:
         await connection.execute(f"LISTEN {CHANNEL}")
         await self._load_checkpoint(connection)
         while not stop.is_set():
+            # Asked before: what is let go in between is fetched.
+            is_held_back = await self._is_held_back(connection)
             rows = await self._fetch(connection)
             LAG.set(rows[0].age_s if rows else 0)
             if rows:
                 await self._publish(connection, rows)
             if len(rows) < ROWS_PER_ROUND:
-                is_held_back = await self._is_held_back(connection)
                 timeout_s = HELD_BACK_POLL_S if is_held_back else IDLE_POLL_S
                 await self._next_notification(connection, stop, timeout_s)
 

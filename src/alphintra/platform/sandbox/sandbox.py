@@ -334,11 +334,9 @@ class _Nursery:
             case Opened():
                 self.landlock, self.compiled = answer.landlock, answer.compiled
             case Refused():
-                if (
-                    not answer.detail
-                ):  # what it printed names folders of this host: for the log only
-                    log.error("sandbox_nursery_ended", said=(await self._stderr).strip())
-                raise SandboxUnavailable(answer.detail or "its process ended at once")
+                # Its last word, and no more: what goes before it names folders of this host.
+                said = (await self._stderr).strip().rpartition("\n")[2][:200]
+                raise SandboxUnavailable(answer.detail or said or "its process ended at once")
 
     async def start(
         self,
