@@ -129,17 +129,19 @@ async def test_event_behind_an_open_older_transaction_waits_for_it(
 async def test_event_goes_out_when_the_older_transaction_ends_without_a_word(
     database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "IDLE_POLL_S", 10 * DEADLINE_S)
+    monkeypatch.setattr(relay, "IDLE_POLL_S", 1.5 * DEADLINE_S)
+    stop = asyncio.Event()
     async with await database.connect_raw() as elder:
         await elder.execute("SELECT pg_current_xact_id()")
         ids = await add(database, event(1))
-        task = asyncio.create_task(Relay(database, bus).run(asyncio.Event()))
+        task = asyncio.create_task(Relay(database, bus).run(stop))
         await until_relay_has_looked(database)
         assert await checkpoint(database) == (0, 0)
         await elder.rollback()
         await Reader(bus).read_until(ids)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        stop.set()
+        await add(database, event(2))  # wakes the relay for its end
+        await task
 
 
 async def insert(connection: psycopg.AsyncConnection, one: Event) -> None:
