@@ -14,14 +14,7 @@ from alphintra.core.instruments import Instrument
 from alphintra.core.orders import OrderEventType, OrderStatus, Side, TimeInForce
 from alphintra.trading import risk, settlement
 from alphintra.trading.commands import Answer, Done, ModifyOrder, Refused, Terms
-from alphintra.trading.placing import (
-    EXIT_TIMES_IN_FORCE,
-    VALUE_MAX,
-    Malformed,
-    OrderRefusal,
-    refusal,
-    validate,
-)
+from alphintra.trading.placing import refusal
 from alphintra.trading.risk import Proposal
 from alphintra.trading.state import ZERO, Account, Execution, Order, Position
 from alphintra.trading.surroundings import Surroundings
@@ -34,6 +27,13 @@ from alphintra.trading.venue import (
     VenueModified,
     VenueRejected,
     VenueTriggered,
+)
+from alphintra.trading.wellformed import (
+    EXIT_TIMES_IN_FORCE,
+    VALUE_MAX,
+    Malformed,
+    OrderRefusal,
+    validate,
 )
 
 OCO = "the other exit was filled or cancelled"
