@@ -112,6 +112,16 @@ def servers_in(data_dir: Path) -> list[int]:
     return [pid for pid in pids if str(data_dir) in describe(pid)]
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the processes that its first thread started; none when it is gone."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except OSError:
+        return []
+
+
 def describe(pid: int) -> str:
     """Return the command line of a process, or nothing when it is gone."""
     try:

@@ -21,7 +21,7 @@ import pytest
 
 from alphintra.cli import up
 from alphintra.platform.embedded import running_on
-from tests.platform.supervised import servers_in, wait_until_gone
+from tests.platform.supervised import children_of, describe, servers_in, wait_until_gone
 
 START_TIMEOUT_S = 90.0
 
@@ -39,8 +39,7 @@ class Up:
         """All processes below it, however deep."""
         below, unseen = [], [self.process.pid]
         while unseen:
-            text = Path(f"/proc/{unseen[0]}/task/{unseen.pop(0)}/children").read_text()
-            found = [int(pid) for pid in text.split()]
+            found = children_of(unseen.pop(0))
             below += found
             unseen += found
         return below
@@ -161,9 +160,8 @@ def test_whatever_dies_is_started_again(folder: Path) -> None:
     with running(folder / "data", "--port", str(free_port())) as started:
         occupant = running_on(folder / "data")
         assert occupant is not None
-        direct = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children")
-        for pid in direct.read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+        for pid in children_of(started.process.pid):
+            os.kill(pid, signal.SIGKILL)
         wait_for(lambda: status(started.url, "/health/ready") != 200, timeout_s=5, what="the end")
         wait_for(
             lambda: status(started.url, "/health/ready") == 200, timeout_s=60, what="the new start"
@@ -178,12 +176,9 @@ def test_external_servers_are_used_instead(folder: Path, database_url: str, bus_
     port = str(free_port())
     with running(folder / "data", "--port", port, **environment) as started:
         assert status(started.url, "/health/ready") == 200
-        assert len(started.children()) == len(up.PROCESSES)
+        assert len(children_of(started.process.pid)) == len(up.PROCESSES)
         assert not (folder / "data" / "postgres").exists()
-        command_lines = [
-            Path(f"/proc/{pid}/cmdline").read_text()
-            for pid in (started.process.pid, *started.children())
-        ]
+        command_lines = [describe(pid) for pid in (started.process.pid, *started.children())]
         assert not any("postgresql://" in line or "nats://" in line for line in command_lines)
 
 
