@@ -1,19 +1,21 @@
 """What a sandbox costs: starts, round trips with one and twenty children, memory of each.
 
-    benchmarks/sandbox.py [--children 20] [--calls 2000]
+    benchmarks/sandbox.py [--children 20] [--ticks 1000]
 
-A round trip over a bare pair of sockets to a forked process, in the same event loop, stands beside
-it: what is above that is the sandbox.
+Round trips over bare pairs of sockets to forked processes, without sandbox and event loop, stand
+beside them: that much the machine takes for itself.
 """
 
 import argparse
 import asyncio
 import os
 import re
+import select
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvloop
@@ -29,21 +31,28 @@ PROGRAM += "    while (body := channel.receive()) is not None:\n        channel.
 FRAME = bytes(300)
 PATIENCE_S = 60.0
 LIMITS = Limits(memory_bytes=512 * 1024**2)
+#: How ticks come: what it is called, seconds between two, whether each goes to all at once.
+PACES = (
+    ("ticks for one after the other, 2,000 a second", 0.0005, False),
+    ("a tick for all at once, every 10 ms", 0.01, True),
+)
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--children", type=int, default=20)
-    parser.add_argument("--calls", type=int, default=2_000)
+    parser.add_argument("--ticks", type=int, default=1_000)
     given = parser.parse_args()
     folder = Path(f"/tmp/sandbox-benchmark-{os.getpid()}")
     folder.mkdir()
     (folder / "echo_program.py").write_text(PROGRAM)
     try:
-        print(f"bare pair of sockets: {microseconds(await bare(given.calls))}", flush=True)
+        for count, told, period_s, at_once in paces(given.children):
+            found = bare(count, given.ticks, period_s, at_once=at_once)
+            print(f"bare, {count}: round trip, {told}: {microseconds(found)}", flush=True)
         for mode in ("landlock", "bubblewrap"):
             try:
-                await measure(mode, folder, given.children, given.calls)
+                await measure(mode, folder, given.children, given.ticks)
             except SandboxUnavailable as refusal:
                 print(f"{mode}: not on this host: {refusal.detail}")
     finally:
@@ -51,75 +60,122 @@ async def main() -> None:
         folder.rmdir()
 
 
-async def measure(mode: str, folder: Path, count: int, calls: int) -> None:
+def paces(most: int) -> Iterator[tuple[int, str, float, bool]]:
+    """Return for how many children each pace is measured."""
+    yield 1, *PACES[0]
+    for one in PACES:
+        yield most, *one
+
+
+async def measure(mode: str, folder: Path, most: int, ticks: int) -> None:
     began_s = time.perf_counter()
     async with Sandbox(preload=PRELOAD, isolation=mode, import_from=(folder,)) as box:
         print(f"{mode}: nursery open in {time.perf_counter() - began_s:.1f} s, with pandas")
         starts_s, children = [], []
-        for _ in range(count):
+        for _ in range(most):
             began_s = time.perf_counter()
             child = await box.start("echo_program:serve", limits=LIMITS)
             await child.call(FRAME, timeout_s=PATIENCE_S)
             starts_s.append(time.perf_counter() - began_s)
             children.append(child)
         print(f"{mode}: start to the first answer, pandas loaded: {milliseconds(starts_s)}")
-        alone = await trips(children[0], calls)
-        print(f"{mode}: round trip, 1 child: {microseconds(alone)}")
-        for told, apart_s in (("one after the other", 0.01 / count), ("all at once", 0.0)):
-            each = [in_turns(one, calls // 20, at * apart_s) for at, one in enumerate(children)]
-            together = [one for group in await asyncio.gather(*each) for one in group]
-            print(
-                f"{mode}: round trip, {count} children called every 10 ms, {told}: "
-                f"{microseconds(together)}"
-            )
+        for count, told, period_s, at_once in paces(most):
+            found = await trips(children[:count], ticks, period_s, at_once=at_once)
+            print(f"{mode}, {count}: round trip, {told}: {microseconds(found)}")
         for line in memory(children):
             print(f"{mode}: {line}", flush=True)
 
 
-async def trips(child: Child, calls: int) -> list[float]:
-    """Return the seconds of calls one after the other."""
-    found = []
-    for _ in range(calls):
-        began_s = time.perf_counter()
+async def trips(
+    children: Sequence[Child], ticks: int, period_s: float, *, at_once: bool
+) -> list[float]:
+    """Return the seconds from when ticks are heard to their answers.
+
+    They come from another process, as at work: a timer of the event loop has whole milliseconds.
+    """
+    loop = asyncio.get_running_loop()
+    found: list[float] = []
+
+    async def trip(child: Child, began_s: float) -> None:
         await child.call(FRAME, timeout_s=PATIENCE_S)
         found.append(time.perf_counter() - began_s)
+
+    async with asyncio.TaskGroup() as group:
+        with ticking(ticks, period_s) as feed:
+            for number in range(ticks):
+                await loop.sock_recv(feed, 1)
+                began_s = time.perf_counter()
+                for child in children if at_once else [children[number % len(children)]]:
+                    group.create_task(trip(child, began_s))
     return found
 
 
-async def in_turns(child: Child, calls: int, delay_s: float) -> list[float]:
-    """Return the seconds of calls that come as ticks come."""
-    await asyncio.sleep(delay_s)
-    found = []
-    for _ in range(calls):
-        await asyncio.sleep(0.01)
-        found += await trips(child, 1)
-    return found
-
-
-async def bare(calls: int) -> list[float]:
-    """Return the seconds of round trips to a process without any of this."""
+@contextmanager
+def ticking(ticks: int, period_s: float) -> Iterator[socket.socket]:
+    """Have another process send a byte every so often."""
     ours, its = socket.socketpair()
     if (pid := os.fork()) == 0:
         ours.close()
         with suppress(OSError):
-            echo = Channel(its.detach(), readable=(), shared=())
-            while (body := echo.receive()) is not None:
-                echo.send(body)
+            for _ in pace(ticks, period_s):
+                its.send(b".")
         os._exit(0)
     its.close()
     ours.setblocking(False)
-    loop = asyncio.get_running_loop()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        os.waitpid(pid, 0)
+
+
+def pace(ticks: int, period_s: float) -> Iterator[int]:
+    """Return at each tick's time; who is late is not waited for."""
+    due_s = time.perf_counter() + 0.1
+    for number in range(ticks):
+        if (left_s := due_s - time.perf_counter()) > 0:
+            time.sleep(left_s)
+        yield number
+        due_s += period_s
+
+
+def bare(count: int, ticks: int, period_s: float, *, at_once: bool) -> list[float]:
+    """Return the seconds of round trips to processes without any of this."""
+    ends, pids = [], []
+    for _ in range(count):
+        ours, its = socket.socketpair()
+        if (pid := os.fork()) == 0:
+            for one in (*ends, ours):
+                one.close()
+            with suppress(OSError):
+                echo = Channel(its.detach(), readable=(), shared=())
+                while (body := echo.receive()) is not None:
+                    echo.send(body)
+            os._exit(0)
+        its.close()
+        ends.append(ours)
+        pids.append(pid)
+    poll = select.epoll()
+    by_fd = {one.fileno(): one for one in ends}
+    for fd in by_fd:
+        poll.register(fd, select.EPOLLIN)
     frame = len(FRAME).to_bytes(4, "little") + FRAME
     found = []
-    for _ in range(calls):
+    for number in pace(ticks, period_s):
         began_s = time.perf_counter()
-        await loop.sock_sendall(ours, frame)
-        left = len(frame)
+        told = ends if at_once else [ends[number % count]]
+        for one in told:
+            one.send(frame)
+        left = len(told) * len(frame)
         while left:
-            left -= len(await loop.sock_recv(ours, left))
-        found.append(time.perf_counter() - began_s)
-    ours.close()
-    os.waitpid(pid, 0)
+            for fd, _ in poll.poll():
+                left -= len(by_fd[fd].recv(len(frame)))
+                found.append(time.perf_counter() - began_s)
+    poll.close()
+    for one in ends:
+        one.close()
+    for pid in pids:
+        os.waitpid(pid, 0)
     return found
 
 

@@ -41,7 +41,7 @@ def test_texts_are_read_as_the_kind_of_the_default() -> None:
         ("fast", 2.5, "fast: 2.5 is not a whole number from 2 to 200"),
         ("fast", "ten", "fast: 'ten' is not a whole number from 2 to 200"),
         ("fast", True, "fast: True is not a whole number from 2 to 200"),
-        ("weight", float("nan"), "weight: nan is not a number from 0.0 to 1.0"),
+        ("weight", float("nan"), "weight: nan is not a number from 0 to 1"),
         ("side", "short", "side: 'short' is not one of long, both"),
         ("trailing", "perhaps", "trailing: 'perhaps' is not true or false"),
         ("slow", 3, "Example has no parameter slow; it has: fast, weight, side, trailing"),

@@ -20,6 +20,7 @@ async def test_draft_is_made_read_changed_and_deleted(studio: Studio) -> None:
     changed = await studio.changed(made, name="Renamed", parameters={"fast": 8})
     assert (changed["name"], changed["description"]) == ("Renamed", "first")
     assert (changed["parameters"], changed["code"], changed["revision"]) == ({"fast": 8}, CODE, 2)
+    assert await studio.changed(changed, name="Renamed", code=CODE) == changed  # no revision of it
     gone = await studio.call("DELETE", f"/strategies/{made['id']}")
     assert gone.status_code == 204
     answer = await studio.call("GET", f"/strategies/{made['id']}")

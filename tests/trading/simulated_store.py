@@ -231,9 +231,10 @@ class Rows:
         data = self.history[UUID(order_id)][0].data
         check = msgspec.json.decode(data)["check"]
         if check is None:
-            return Known(row["terms_hash"], Done(data))
+            return Known(OrderId(UUID(order_id)), row["terms_hash"], Done(data))
         finding = msgspec.convert(check, RiskFinding)
-        return Known(row["terms_hash"], refusal(OrderId(UUID(order_id)), finding))
+        refused = refusal(OrderId(UUID(order_id)), finding)
+        return Known(OrderId(UUID(order_id)), row["terms_hash"], refused)
 
 
 _ORDER_AMOUNTS = tuple(

@@ -134,6 +134,23 @@ async def test_same_key_with_other_terms_is_refused(
     assert await orders_by_key(database, user_id) == {"mine": 1}
 
 
+async def test_same_order_sized_anew_is_the_same_order(
+    bench: Bench, database: Database, clock: ManualClock, user_id: UserId
+) -> None:
+    bench.quote("99.99", "100.00")
+    asked = resting(user_id, "signal-1")
+    first = await bench.submit(asked)
+    anew = msgspec.structs.replace(
+        asked, terms=msgspec.structs.replace(asked.terms, quantity=D("0.5"))
+    )
+    from_memory = await bench.submit(anew)
+    async with AsyncExitStack() as stack:
+        from_database = await (await take_over(stack, database, clock)).submit(anew)
+    assert isinstance(first, Done)
+    assert first == from_memory == from_database
+    assert await orders_by_key(database, user_id) == {"signal-1": 1}
+
+
 async def test_keys_of_different_users_are_different_keys(bench: Bench, database: Database) -> None:
     bench.quote("99.99", "100.00")
     users = [UserId(uuid4()) for _ in range(5)]

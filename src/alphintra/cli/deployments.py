@@ -1,6 +1,6 @@
 """`alphintra deployment …`: strategies at work on a server, watched and told from here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -125,7 +125,10 @@ def show(deployment_id: DeploymentId, url: UrlOption = None, json: JsonOption = 
             "version": one["version"],
             "symbols": one["symbols"],
             "timeframe": one["timeframe"],
-            "parameters": ", ".join(f"{k}={v}" for k, v in one["parameters"].items()) or None,
+            "parameters": _pairs(one["parameters"]),
+            "limits": _pairs(one["limits"]),
+            "schedule": one["schedule"] and _pairs(one["schedule"]),
+            "approval": _pairs(one["approval"]),
             "last candle": one["last_candle_at"],
             "capital": f"{float(one['capital']):,.2f}",
             "equity": f"{float(one['equity']):,.2f} ({metrics['total_return']:+.2%})",
@@ -377,7 +380,7 @@ def _tell(deployment_id: str, what: str, url: str | None, *, json: bool) -> None
     if json:
         show_json(told)
     else:
-        print(f"{told['name']} was {told['status']}; it will {what}")
+        print(f"{told['name']}, {told['status']}, was told to {what}")
 
 
 def _answer(signal_id: str, answer: str, url: str | None, *, json: bool) -> None:
@@ -402,6 +405,10 @@ def _values(given: Sequence[str] | None) -> dict[str, str]:
             raise CommandFailed(f"{text!r} is not NAME=VALUE", code="parameter_refused")
         values[name.strip()] = value.strip()
     return values
+
+
+def _pairs(values: Mapping[str, Any]) -> str | None:
+    return ", ".join(f"{k}={v}" for k, v in values.items() if v is not None) or None
 
 
 def _because(lines: dict[str, float | None]) -> str | None:

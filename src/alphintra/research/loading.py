@@ -250,10 +250,11 @@ def find_gaps(series: Sequence[Series], *, max_gap_ns: int | None = None) -> lis
         rows = gaps_in(part)
         if len(rows):
             longest = int(rows[np.argmax(holes[rows])])
+            gaps = "a gap" if len(rows) == 1 else f"{len(rows)} gaps"
             found.append(
                 Warning_(
                     code="data_gaps",
-                    message=f"{part.symbol} has {len(rows)} gaps of more than {MISSING_BARS} bars, "
+                    message=f"{part.symbol} has {gaps} of more than {MISSING_BARS} bars, "
                     f"the longest {_told(part, holes, longest)}",
                 )
             )

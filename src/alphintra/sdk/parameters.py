@@ -64,10 +64,10 @@ class Parameter:
             return "one of " + ", ".join(map(str, self.choices))
         text = kind[type(self.default)]
         if self.low is not None and self.high is not None:
-            return f"{text} from {self.low} to {self.high}"
+            return f"{text} from {self.low:.12g} to {self.high:.12g}"
         if self.low is not None:
-            return f"{text} not below {self.low}"
-        return f"{text} not above {self.high}" if self.high is not None else text
+            return f"{text} not below {self.low:.12g}"
+        return f"{text} not above {self.high:.12g}" if self.high is not None else text
 
     def _as_kind(self, value: object) -> Value:
         kind = type(self.default)

@@ -182,7 +182,8 @@ class StrategyService:
             if wanted.description is not None:
                 row.description = wanted.description
             take(row, content)
-            self._touch(row)
+            if session.is_modified(row):
+                self._touch(row)
         return row, held
 
     async def set_status(

@@ -156,7 +156,7 @@ class Book:
         client_order_id = command.client_order_id or str(command.order_id)
         known = account.known.get(client_order_id)
         if known is not None and not command.dry_run:
-            return retry_answer(known, placing.terms_hash(command.terms))
+            return retry_answer(known, command, placing.terms_hash(command.terms))
         return placing.place(account, command, unit, self.around)
 
     def _cancel(self, account: Account, order_id: OrderId, unit: Unit) -> Answer:
@@ -189,7 +189,7 @@ class Book:
             Terms(symbol=command.symbol, side=Side.SELL, type=OrderType.MARKET, reduce_only=True)
         )
         if known := account.known.get(command.client_order_id or ""):
-            return retry_answer(known, fingerprint)
+            return retry_answer(known, command, fingerprint)
         quantity = account.position_quantity(command.symbol)
         if quantity == 0:
             return Refused(
@@ -234,9 +234,13 @@ class Book:
         )
 
 
-def retry_answer(known: Known, fingerprint: str) -> Answer:
-    """Return the first answer to the same terms; other terms under the same id are refused."""
-    if known.terms_hash != fingerprint:
+def retry_answer(known: Known, command: PlaceOrder | ClosePosition, fingerprint: str) -> Answer:
+    """Return the first answer to the same terms; other terms under the same id are refused.
+
+    The same order is the same whatever its terms: a signal that is heard twice is sized anew, from
+    what its first order has left of the cash.
+    """
+    if known.order_id != command.order_id and known.terms_hash != fingerprint:
         return Refused(
             code="client_order_id_exists_with_different_terms",
             detail="this client_order_id was used for another order; choose a new one",

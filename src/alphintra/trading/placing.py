@@ -110,7 +110,7 @@ def place(
     account.recent_orders_ns.append(unit.at_ns)
     account.recent_terms_ns[fingerprint] = unit.at_ns
     _forget_old_terms(account, unit.at_ns)
-    account.remember(order.client_order_id, Known(fingerprint, answer))
+    account.remember(order.client_order_id, Known(order.id, fingerprint, answer))
     return answer
 
 

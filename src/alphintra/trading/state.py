@@ -169,8 +169,9 @@ class Position(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """What a client order id stands for: the terms it was first used with, and the first answer."""
+    """What a client order id stands for: the order it was first used for, and the first answer."""
 
+    order_id: OrderId
     terms_hash: str
     answer: Answer
 

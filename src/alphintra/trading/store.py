@@ -322,8 +322,8 @@ def _known(row: dict[str, Any]) -> Known:
     data: str = row["data"]
     first = msgspec.json.decode(data, type=_FirstAnswer)
     if first.check is not None:
-        return Known(row["terms_hash"], refusal(row["id"], first.check))
-    return Known(row["terms_hash"], Done(msgspec.Raw(data.encode())))
+        return Known(row["id"], row["terms_hash"], refusal(row["id"], first.check))
+    return Known(row["id"], row["terms_hash"], Done(msgspec.Raw(data.encode())))
 
 
 async def connect(database: Database, *, autocommit: bool = False) -> psycopg.AsyncConnection:

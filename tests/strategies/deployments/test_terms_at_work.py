@@ -215,9 +215,13 @@ async def test_a_pause_holds_entries_back(stage: Stage) -> None:
         return any(Decimal(one["order"].get("quantity", 0)) == Decimal("2.5") for one in signals)
 
     await stage.waits_for(is_applied)
+    assert (await stage.tell(deployment_id, "resume"))["status"] == "RUNNING"  # it is so already
+    await stage.tell(deployment_id, "stop")
+    assert (await stage.over(deployment_id))["reason"] == "its owner asked to stop it"
     await stage.tell(deployment_id, "liquidate")
     await stage.market.go()
     ended = await stage.over(deployment_id)
+    assert ended["reason"] == "its owner asked to liquidate it"
     assert all(one["quantity"] == "0" for one in ended["positions"])
 
 

@@ -129,17 +129,18 @@ class DeploymentCommands:
         async with self.services.database.transaction() as session:
             row = await owned(session, caller, deployment_id, for_update=True)
             status = Status(row.status)
+            if row.wish == wish and not status.is_over:
+                return row
             if status not in WISHES[wish] or (row.wish == Wish.LIQUIDATE and wish is Wish.STOP):
                 raise DeploymentStatusRefused(
                     f"a deployment that is {status} cannot be told to {wish.lower()}",
                     status=status,
                 )
-            if row.wish == wish and not status.is_over:
-                return row
             if wish in {Wish.RUN, Wish.PAUSE} and row.wish not in {Wish.RUN, Wish.PAUSE}:
                 raise DeploymentStatusRefused(f"it was told to {row.wish.lower()}", status=status)
             row.wish, row.updated_at = wish, now(self.services.clock)
-            if wish in {Wish.STOP, Wish.LIQUIDATE} and row.reason_code is None:
+            ends = wish in {Wish.STOP, Wish.LIQUIDATE}
+            if ends and row.reason_code in {None, "by_owner"}:
                 row.reason_code, row.reason = "by_owner", f"its owner asked to {wish.lower()} it"
             if status.is_over:
                 # Somebody has to run it once more, to close what it holds; it ends as it had ended.
