@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -41,10 +42,12 @@ __all__ = [
     "drive",
     "milliseconds",
     "order_bodies",
+    "pace",
     "pgbench",
     "quantile",
     "rate",
     "running_product",
+    "ticking",
 ]
 
 
@@ -62,6 +65,35 @@ def milliseconds(seconds: Sequence[float]) -> str:
 def rate(values: Sequence[float]) -> str:
     """Return the median of some rates, with the slowest and the fastest."""
     return f"{statistics.median(values):,.0f}/s ({min(values):,.0f} to {max(values):,.0f})"
+
+
+@contextmanager
+def ticking(ticks: int, period_s: float) -> Iterator[socket.socket]:
+    """Have another process send a byte every so often."""
+    ours, its = socket.socketpair()
+    if (pid := os.fork()) == 0:
+        ours.close()
+        with suppress(OSError):
+            for _ in pace(ticks, period_s):
+                its.send(b".")
+        os._exit(0)
+    its.close()
+    ours.setblocking(False)
+    try:
+        yield ours
+    finally:
+        ours.close()
+        os.waitpid(pid, 0)
+
+
+def pace(ticks: int, period_s: float) -> Iterator[int]:
+    """Return at each tick's time; who is late is not waited for."""
+    due_s = time.perf_counter() + 0.1
+    for number in range(ticks):
+        if (left_s := due_s - time.perf_counter()) > 0:
+            time.sleep(left_s)
+        yield number
+        due_s += period_s
 
 
 @dataclass(slots=True)

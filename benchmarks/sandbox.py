@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import uvloop
@@ -23,7 +23,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from alphintra.platform.sandbox import Channel, Child, Limits, Sandbox, SandboxUnavailable
-from benchmarks.harness import milliseconds, quantile
+from benchmarks.harness import milliseconds, pace, quantile, ticking
 
 PRELOAD = ("pandas", "alphintra.sdk")
 PROGRAM = "from alphintra.platform.sandbox import Channel\n\ndef serve(channel: Channel) -> None:\n"
@@ -108,35 +108,6 @@ async def trips(
                 for child in children if at_once else [children[number % len(children)]]:
                     group.create_task(trip(child, began_s))
     return found
-
-
-@contextmanager
-def ticking(ticks: int, period_s: float) -> Iterator[socket.socket]:
-    """Have another process send a byte every so often."""
-    ours, its = socket.socketpair()
-    if (pid := os.fork()) == 0:
-        ours.close()
-        with suppress(OSError):
-            for _ in pace(ticks, period_s):
-                its.send(b".")
-        os._exit(0)
-    its.close()
-    ours.setblocking(False)
-    try:
-        yield ours
-    finally:
-        ours.close()
-        os.waitpid(pid, 0)
-
-
-def pace(ticks: int, period_s: float) -> Iterator[int]:
-    """Return at each tick's time; who is late is not waited for."""
-    due_s = time.perf_counter() + 0.1
-    for number in range(ticks):
-        if (left_s := due_s - time.perf_counter()) > 0:
-            time.sleep(left_s)
-        yield number
-        due_s += period_s
 
 
 def bare(count: int, ticks: int, period_s: float, *, at_once: bool) -> list[float]:

@@ -245,11 +245,10 @@ class Nursery:
 
 
 def _put_back_if_greedy(child: _Child) -> None:
-    """Let a child that wants more than one core for long have what others leave.
+    """Let a child that wants more than one core for long have one, and there what others leave.
 
-    Each child has a right to one core: with many threads it would have those of the others too, and
-    their answers would come late. There is no way back, which costs it nothing on a machine with
-    cores to spare.
+    On every core its threads would be in the way of those who wake up to answer a tick: even the
+    nicest keeps the core for the rest of its turn, three milliseconds. There is no way back.
     """
     threads = list(_threads(child.pid))
     now_s = time.monotonic()
@@ -258,10 +257,13 @@ def _put_back_if_greedy(child: _Child) -> None:
     elif child.greedy_since_s is None:
         child.greedy_since_s = now_s
     elif now_s - child.greedy_since_s >= _GREEDY_S:
-        # A thread that is made later inherits it.
+        cores = sorted(os.sched_getaffinity(0))
+        # The first core is left to everybody else. A thread that is made later inherits all of it.
+        one = cores[1:][child.id % (len(cores) - 1)] if len(cores) > 1 else cores[0]
         for thread, _ in threads:
-            with suppress(ProcessLookupError):
+            with suppress(OSError):  # it has ended, or the core is ours no more
                 os.setpriority(os.PRIO_PROCESS, thread, _NICEST)
+                os.sched_setaffinity(thread, {one})
 
 
 def _threads(pid: int) -> Iterator[tuple[int, bool]]:
