@@ -73,6 +73,15 @@ def test_a_problem_is_told_with_its_code_and_what_to_do(api: Api, server: Script
         assert part in text
 
 
+def test_who_is_to_wait_is_told_for_how_long(api: Api, server: ScriptedServer) -> None:
+    refusal = problem(429, "too_many_attempts")
+    refusal.headers["Retry-After"] = "12"
+    server.answers = [refusal]
+    with pytest.raises(Refused) as caught:
+        api.post("/auth/login")
+    assert "Try again in 12 s." in caught.value.text()
+
+
 def test_an_answer_that_is_no_problem_document_is_told_too(
     api: Api, server: ScriptedServer
 ) -> None:

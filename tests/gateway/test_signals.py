@@ -9,8 +9,11 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
+from alphintra.core.ids import EventId
+from alphintra.platform.events import ReceivedEvent
 from alphintra.platform.outbox import OutboxRow
-from alphintra.trading.signals import SIGNAL_OUTCOME, SignalOutcomeData
+from alphintra.trading.listening import Listener
+from alphintra.trading.signals import SIGNAL_OUTCOME, STRATEGY_SIGNAL, SignalOutcomeData
 from tests.gateway.product import SYMBOL, Person, Product
 
 
@@ -55,6 +58,13 @@ class Signals:
             if event["type"] == SIGNAL_OUTCOME
         ]
         return [one for one in told if one.signal_id == signal_id]
+
+    async def filled(self, order_id: UUID | None) -> None:
+        """Let the market speak until an order is filled."""
+        async with asyncio.timeout(20):
+            while (await self.order(order_id))["status"] != "FILLED":
+                await self.product.quote()
+                await asyncio.sleep(0.1)
 
     async def order(self, order_id: UUID | None) -> dict[str, Any]:
         answer = await self.product.client.get(
@@ -157,6 +167,51 @@ async def test_a_signal_that_cannot_be_traded_is_refused(
     outcome = await signals.outcome(await signals.send("BUY", **parameters))
     assert (outcome.outcome, outcome.code) == ("REFUSED", code)
     assert outcome.detail
+
+
+async def test_a_signal_that_is_heard_again_is_what_its_order_is(signals: Signals) -> None:
+    """The desk's answer was lost on its way, and all has changed since."""
+    listener = Listener(signals.product.services)
+
+    async def heard_again(signal_id: UUID, action: str, **parameters: Any) -> SignalOutcomeData:
+        signal = {
+            "signal_id": signal_id, "strategy_id": None, "user_id": signals.person.id,
+            "symbol": SYMBOL, "action": action, "confidence": "1", "parameters": parameters,
+            "generated_at": datetime.now(UTC),
+        }  # fmt: skip
+        event = ReceivedEvent(
+            id=EventId(uuid4()),
+            source="test",
+            type=STRATEGY_SIGNAL,
+            time="",
+            data=msgspec.Raw(msgspec.json.encode(signal)),
+        )
+        told = (await listener._outcome(event)).data
+        assert isinstance(told, SignalOutcomeData)
+        return told
+
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    try:
+        bought = await signals.send("BUY", quantity="2")
+        order_id = (await signals.outcome(bought)).order_id
+        for parameters in ({"quantity": "1"}, {"fraction": "0.1"}, {"valid_until": past}):
+            again = await heard_again(bought, "BUY", **parameters)
+            assert (again.outcome, again.order_id) == ("ORDERED", order_id)
+        await signals.filled(order_id)
+        sold = await signals.send("SELL")
+        order_id = (await signals.outcome(sold)).order_id
+        await signals.filled(order_id)
+        again = await heard_again(sold, "SELL")  # there is nothing to sell any more
+        assert (again.outcome, again.order_id) == ("ORDERED", order_id)
+        dear = await signals.send("BUY", quantity="1000000")
+        refused = await signals.outcome(dear)
+        again = await heard_again(dear, "BUY", valid_until=past)
+        assert (again.outcome, again.code) == ("REFUSED", refused.code)
+        assert again.order_id == refused.order_id
+        assert (await heard_again(uuid4(), "BUY", valid_until=past)).outcome == "TOO_OLD"
+        assert (await heard_again(uuid4(), "SELL")).outcome == "NOTHING_TO_DO"
+    finally:
+        await listener.close()
 
 
 async def test_a_signal_is_traded_until_it_says(signals: Signals) -> None:

@@ -284,4 +284,4 @@ def _answer(response: httpx.Response) -> Any:  # JSON
         document = {}
     if not isinstance(document, dict):
         document = {}
-    raise Refused(response.status_code, document)
+    raise Refused(response.status_code, document, response.headers.get("Retry-After"))

@@ -48,10 +48,14 @@ class Unreachable(CommandFailed):
 
 
 class Refused(CommandFailed):
-    """The server answered with a problem document."""
+    """The server answered with a problem document; `retry_after` is that header."""
 
-    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+    def __init__(
+        self, status: int, document: Mapping[str, Any], retry_after: str | None = None
+    ) -> None:
         advice = [str(document.get("title", ""))]
+        if retry_after is not None:
+            advice = [f"Try again in {retry_after} s."]
         advice += [
             f"{fault.get('field')}: {fault.get('message')}" for fault in document.get("errors", [])
         ]

@@ -4,6 +4,7 @@ event.
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
@@ -109,7 +110,7 @@ class Listener:
     ) -> signals.SignalOutcomeData:
         at = now(self._services.clock)
         if signals.is_too_old(signal, at):
-            return signals.decided(signal, Outcome.TOO_OLD, at)
+            return await self._unless_ordered(signal, Outcome.TOO_OLD, at)
         cancels = signals.cancels_of(signal, correlation_id)
         for one in cancels:
             await self._ask(one)  # one that is not open any more has had its end
@@ -118,8 +119,27 @@ class Listener:
             return signals.decided(signal, outcome, at)
         order = await self._sized(signal, correlation_id)
         if order is None:
-            return signals.decided(signal, Outcome.NOTHING_TO_DO, at)
+            return await self._unless_ordered(signal, Outcome.NOTHING_TO_DO, at)
         return signals.outcome_of(signal, await self._ask(order), at)
+
+    async def _unless_ordered(
+        self, signal: signals.SignalData, outcome: Outcome, at: datetime
+    ) -> signals.SignalOutcomeData:
+        """Return that outcome; or what became of the signal's order, if it has one already.
+
+        The desk's answer can be lost on its way. When the signal is heard again, it may have become
+        too old, or its order may have closed what it was to close.
+        """
+        async with self._services.database.reading() as session:
+            orders = await views.orders_of_signals(
+                session, UserId(signal.user_id), [signal.signal_id]
+            )
+        if not orders:
+            return signals.decided(signal, outcome, at)
+        order_id, reason = UUID(orders[0]["id"]), orders[0]["reject_reason"] or ""
+        if reason.startswith("risk_"):
+            return signals.decided(signal, Outcome.REFUSED, at, order_id=order_id, code=reason)
+        return signals.decided(signal, Outcome.ORDERED, at, order_id=order_id)
 
     async def _sized(self, signal: signals.SignalData, correlation_id: str) -> PlaceOrder | None:
         if "order" in signal.parameters:
