@@ -238,7 +238,7 @@ def test_signals_of_a_strategy_wait_for_a_yes_said_here(anna: Up, tmp_path: Path
     listed = anna.cli("deployment", "signals", deployment, "--status", "declined")
     assert declined["id"] in listed
     told = anna.cli("deployment", "stop", deployment)
-    assert "Asks first was" in told
+    assert "was told to stop" in told
     give_up_s = time.monotonic() + PATIENCE_S
     while read(anna, "deployment", "show", deployment)["status"] != "STOPPED":
         assert time.monotonic() < give_up_s, anna.cli("deployment", "logs", deployment)
