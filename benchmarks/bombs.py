@@ -4,7 +4,7 @@ without it, side by side in time.
     benchmarks/bombs.py [--strategies 20] [--seconds 4] [BOMB …]
 
 The bombs are run as the supervisor runs strategies: one that does not answer is ended after a
-while, one that dies is started again. The strategies are told a candle every 20 ms each.
+while, one that dies is started again. The strategies are told a candle every 100 ms each.
 """
 
 import argparse
@@ -193,11 +193,11 @@ async def measure(box: Sandbox, strategies: Strategies, bomb: str, seconds: floa
     without, beside = [], []
     for _ in range(TURNS):
         without.append(await strategies.tick(seconds / TURNS))
-        ticking = asyncio.create_task(go_off(box, bomb))
+        going_off = asyncio.create_task(go_off(box, bomb))
         await asyncio.sleep(LOOKED_AT_S)
         beside.append(await strategies.tick(seconds / TURNS))
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
+        going_off.cancel()
+        await asyncio.gather(going_off, return_exceptions=True)
     ratio = late(beside) / late(without)
     print(
         f"{bomb}: p99 without {late(without) * 1e6:.0f} µs; beside it {late(beside) * 1e6:.0f} µs:"

@@ -55,7 +55,7 @@ class Refused(CommandFailed):
     ) -> None:
         advice = [str(document.get("title", ""))]
         if retry_after is not None:
-            advice = [f"Try again in {retry_after} s."]
+            advice.append(f"Try again in {retry_after} s.")
         advice += [
             f"{fault.get('field')}: {fault.get('message')}" for fault in document.get("errors", [])
         ]

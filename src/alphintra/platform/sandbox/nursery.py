@@ -248,7 +248,7 @@ def _put_back_if_greedy(child: _Child) -> None:
     """Let a child that wants more than one core for long have one, and there what others leave.
 
     On every core its threads would be in the way of those who wake up to answer a tick: even the
-    nicest keeps the core for the rest of its turn, three milliseconds. There is no way back.
+    nicest keeps the core for the rest of its turn, some milliseconds. There is no way back.
     """
     threads = list(_threads(child.pid))
     now_s = time.monotonic()
@@ -258,12 +258,13 @@ def _put_back_if_greedy(child: _Child) -> None:
         child.greedy_since_s = now_s
     elif now_s - child.greedy_since_s >= _GREEDY_S:
         cores = sorted(os.sched_getaffinity(0))
-        # The first core is left to everybody else. A thread that is made later inherits all of it.
-        one = cores[1:][child.id % (len(cores) - 1)] if len(cores) > 1 else cores[0]
+        cores = cores[1:] or cores  # the first one is left to everybody else
+        core = cores[child.id % len(cores)]
+        # A thread that is made later inherits all of it.
         for thread, _ in threads:
             with suppress(OSError):  # it has ended, or the core is ours no more
                 os.setpriority(os.PRIO_PROCESS, thread, _NICEST)
-                os.sched_setaffinity(thread, {one})
+                os.sched_setaffinity(thread, {core})
 
 
 def _threads(pid: int) -> Iterator[tuple[int, bool]]:
